@@ -1,0 +1,9 @@
+/**
+ * @file `ir`: Tile IR. Types, the op table, values and operations, the builder, rewriting, the text form and the verifier. Knows no
+ * target. May import `support` only.
+ */
+export * from "./builder.ts";
+export * from "./ir.ts";
+export * from "./ops.ts";
+export * from "./rewrite.ts";
+export * from "./types.ts";

@@ -1,0 +1,6 @@
+/**
+ * @file `support`: what every other folder may use and what depends on nothing: errors, small integer arithmetic, 16-bit floats,
+ * grid expressions. No Node, no package.
+ */
+export * from "./errors.ts";
+export * from "./grid-expression.ts";
