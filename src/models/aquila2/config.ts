@@ -77,9 +77,7 @@ function readConfig(json: Record<string, unknown>, place: string): ModelConfig {
       ? (value as number)
       : refuse(key, "an integer of at least 1");
   };
-  const positive = (key: string, fallback?: number): number => {
-    if (!isGiven(key) && fallback !== undefined) return fallback;
-    const value = json[key];
+  const positive = (key: string, value = json[key]): number => {
     return typeof value === "number" && value > 0 && value < Number.POSITIVE_INFINITY
       ? value
       : refuse(key, "a number above 0");
@@ -114,6 +112,9 @@ function readConfig(json: Record<string, unknown>, place: string): ModelConfig {
       : refuse(key, `token ids from 0 to ${vocabSize - 1} (vocab_size - 1)`);
   const eos = isGiven("eos_token_id") ? json.eos_token_id : [];
 
+  const nested = isRecord(json.rope_parameters) ? json.rope_parameters.rope_theta : undefined;
+  const ropeTheta = json.rope_theta ?? nested ?? 10000; // absent from older files of both model types, which use this value
+
   const dtypeKey = isGiven("dtype") ? "dtype" : "torch_dtype"; // "dtype" since transformers 5
   const dtypeName = isGiven(dtypeKey) ? json[dtypeKey] : undefined;
   if (dtypeName !== undefined && !(typeof dtypeName === "string" && Object.hasOwn(dtypes, dtypeName))) {
@@ -133,7 +134,7 @@ function readConfig(json: Record<string, unknown>, place: string): ModelConfig {
     headDim,
     maxPositions: count("max_position_embeddings"),
     rmsNormEpsilon: positive("rms_norm_eps"),
-    ropeTheta: positive("rope_theta", 10000), // absent from older files of both model types, which use this value
+    ropeTheta: positive("rope_theta", ropeTheta),
     tieWordEmbeddings: tie,
     dtype: dtypeName === undefined ? undefined : dtypes[dtypeName as keyof typeof dtypes],
     bosTokenId: isGiven("bos_token_id") ? tokenId("bos_token_id", json.bos_token_id) : undefined,
@@ -143,8 +144,13 @@ function readConfig(json: Record<string, unknown>, place: string): ModelConfig {
 
 /** Scaled rotary embeddings are another model at every length: refused until they are built. */
 function refuseRopeVariants(json: Record<string, unknown>, refuse: (key: string, accepted: string) => never): void {
-  for (const key of ["rope_scaling", "rope_parameters"]) {
-    if (json[key] === undefined || json[key] === null) continue;
-    refuse(key, "null (scaled rotary embeddings, such as linear, dynamic and yarn, are not built yet)");
-  }
+  const later = "scaled rotary embeddings, such as linear, dynamic and yarn, are not built yet";
+  if (json.rope_scaling !== undefined && json.rope_scaling !== null) refuse("rope_scaling", `null (${later})`);
+  const parameters = json.rope_parameters; // transformers 5 keeps rope_theta here
+  if (parameters === undefined || parameters === null) return;
+  const isPlain =
+    isRecord(parameters) &&
+    parameters.rope_type === "default" &&
+    Object.keys(parameters).every((key) => key === "rope_type" || key === "rope_theta");
+  if (!isPlain) refuse("rope_parameters", `null or { "rope_type": "default", "rope_theta": number } (${later})`);
 }
