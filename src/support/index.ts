@@ -3,4 +3,5 @@
  * grid expressions. No Node, no package.
  */
 export * from "./errors.ts";
+export * from "./float16.ts";
 export * from "./grid-expression.ts";
