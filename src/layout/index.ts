@@ -1,0 +1,12 @@
+/**
+ * @file `layout`: where each element of a tile lives. A `LinearLayout` is a linear map over GF(2) from (warp, lane, register), or
+ * from an offset in memory, to coordinates of the tile; blocked layouts, the fragments of the tensor cores, the layouts that
+ * reductions and shape changes leave behind, and swizzled shared memory are all instances. From the bases are computed the elements a
+ * thread owns, the widest vector access, what a conversion takes, whether ldmatrix applies, and bank conflicts. Pure arithmetic
+ * on small integers: it knows no IR, emits no text, and imports only `support`.
+ */
+export * from "./blocked.ts";
+export * from "./dims.ts";
+export * from "./linear-layout.ts";
+export * from "./mma.ts";
+export * from "./slice.ts";
