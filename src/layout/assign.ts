@@ -9,54 +9,24 @@
  * 3. Demands flow backward: every user asks its operands for a layout. A free operand is computed in it; another gets a
  *    `convert_layout` right after its definition, which is outside the loop for a value that the loop only reads.
  */
-import { Builder, type Block, blockParameter, type Kernel, type Operation, type TileType, type PointerType, type Value } from "../ir/index.ts";
-import { ops, shapeOf } from "../ir/index.ts";
-import type { LinearLayout } from "./linear-layout.ts";
+import type { Block, Kernel, Operation, Value } from "../ir/index.ts";
+import { Demands } from "./assign-demands.ts";
+import { emitLaidOut } from "./assign-emit.ts";
 import {
-  layoutOfJoin,
-  layoutOfReduce,
-  layoutOfReshape,
-  layoutOfSplit,
-  layoutOfTranspose,
-  sourceOfBroadcast,
-  sourceOfExpandDims,
-  sourceOfJoin,
-  sourceOfReshape,
-  sourceOfTranspose,
-} from "./slice.ts";
+  type Anchor,
+  type LaidOutKernel,
+  type LayoutPolicy,
+  type Primary,
+  ranked,
+  rankedType,
+} from "./assign-policy.ts";
+import type { LinearLayout } from "./linear-layout.ts";
+import { layoutOfJoin, layoutOfReduce, layoutOfReshape, layoutOfSplit, layoutOfTranspose } from "./slice.ts";
 
-/** The layouts that an operation insists on; missing entries are free to follow the rest. */
-export interface Anchor {
-  readonly operands?: readonly (LinearLayout | undefined)[];
-  readonly results?: readonly (LinearLayout | undefined)[];
-  /** Where two primary layouts meet, the heavier wins (default 1). Give dots more than loads. */
-  readonly weight?: number;
-}
-
-/** A target's opinions on layouts. */
-export interface LayoutPolicy {
-  /**
-   * Called for every operation with a ranked operand or result. `primaryOf` gives the primary layout of a value defined before, or
-   * undefined for a free one: a store may look at it to write from where the values are.
-   */
-  anchor(operation: Operation, primaryOf: (value: Value) => LinearLayout | undefined): Anchor | undefined;
-  /** The layout of a tile that no anchor reaches. */
-  default(type: TileType | PointerType): LinearLayout;
-}
-
-export interface LaidOutKernel {
-  readonly kernel: Kernel;
-  /** A layout for every value of rank 1 and more. Scalars are held alike by all threads. */
-  readonly layouts: ReadonlyMap<Value, LinearLayout>;
-}
-
-const ranked = (value: Value): boolean => shapeOf(value.type).length > 0;
-const asTile = (value: Value): TileType | PointerType => value.type as TileType | PointerType;
-
-interface Primary {
-  readonly layout: LinearLayout;
-  readonly weight: number;
-}
+const reduced = ({ layout, weight }: Primary, axis: number): Primary => ({
+  layout: layoutOfReduce(layout, axis),
+  weight,
+});
 
 /** Operations whose result is free whatever their operand is: the demand on the operand is for a smaller tile. */
 const alwaysFree = new Set(["constant", "arange", "splat", "broadcast", "expand_dims"]);
@@ -67,18 +37,21 @@ export function assignLayouts(kernel: Kernel, policy: LayoutPolicy): LaidOutKern
   choosePrimaries(kernel.body, policy, primaries, anchors);
   const demands = new Demands(policy, primaries, anchors);
   demands.visitBlock(kernel.body);
-  return new Emitter(policy, primaries, demands).run(kernel);
+  return emitLaidOut(kernel, primaries, demands);
 }
 
-// --- 1. Primary layouts, forward -------------------------------------------------------------------------------------------------
-
-function choosePrimaries(block: Block, policy: LayoutPolicy, primaries: Map<Value, Primary>, anchors: Map<Operation, Anchor | undefined>): void {
+function choosePrimaries(
+  block: Block,
+  policy: LayoutPolicy,
+  primaries: Map<Value, Primary>,
+  anchors: Map<Operation, Anchor | undefined>,
+): void {
   const primaryOf = (value: Value) => primaries.get(value)?.layout;
   /** A value that must have a primary layout gets the default where nothing else decided. */
   const settle = (value: Value): Primary => {
     let primary = primaries.get(value);
     if (!primary) {
-      primary = { layout: policy.default(asTile(value)), weight: 0 };
+      primary = { layout: policy.default(rankedType(value)), weight: 0 };
       primaries.set(value, primary);
     }
     return primary;
@@ -99,44 +72,51 @@ function choosePrimaries(block: Block, policy: LayoutPolicy, primaries: Map<Valu
   const visitBlock = (inner: Block): void => inner.operations.forEach(visit);
   const visit = (operation: Operation): void => {
     for (const result of operation.results) primaries.delete(result);
-    const { opcode, operands, results, attributes } = operation;
-    if (opcode === "loop") return visitLoop(operation);
-    if (opcode === "if") return visitIf(operation);
+    if (operation.opcode === "loop") visitLoop(operation);
+    else if (operation.opcode === "if") visitIf(operation);
+    else visitSimple(operation);
+  };
+
+  const visitSimple = (operation: Operation): void => {
+    const { opcode, operands, results } = operation;
     const anchor = operands.some(ranked) || results.some(ranked) ? policy.anchor(operation, primaryOf) : undefined;
     anchors.set(operation, anchor);
     const weight = anchor?.weight ?? 1;
-    if (anchor?.results) results.forEach((result, i) => set(result, anchor.results![i], weight));
+    if (anchor?.results) for (const [i, result] of results.entries()) set(result, anchor.results[i], weight);
     if (results.every((result) => !ranked(result) || primaries.has(result)) || alwaysFree.has(opcode)) return;
 
+    const primary = follow(operation);
+    if (primary) for (const result of results) set(result, primary.layout, primary.weight);
+  };
+
+  /** The primary layout of the results of an operation that no anchor decided; undefined when it is free. */
+  const follow = ({ opcode, operands, results, attributes }: Operation): Primary | undefined => {
     const source = heaviest(operands);
-    const first = operands[0]!;
+    const byDefault = (): Primary => ({ layout: policy.default(rankedType(results[0]!)), weight: 0 });
+    const moved = (map: (layout: LinearLayout) => LinearLayout): Primary | undefined =>
+      source && { ...source, layout: map(source.layout) };
     switch (opcode) {
-      case "reduce": {
-        const { layout, weight } = source ?? settle(first);
-        return set(results[0]!, layoutOfReduce(layout, attributes.axis as number), weight);
-      }
+      case "reduce":
+        return reduced(settle(operands[0]!), attributes.axis as number);
       case "trans":
-        return source && set(results[0]!, layoutOfTranspose(source.layout, attributes.permutation as number[]), source.weight);
+        return moved((layout) => layoutOfTranspose(layout, attributes.permutation as number[]));
       case "reshape":
-        return source && set(results[0]!, layoutOfReshape(source.layout, attributes.shape as number[]), source.weight);
+        return moved((layout) => layoutOfReshape(layout, attributes.shape as number[]));
       case "join":
-        return source && set(results[0]!, layoutOfJoin(source.layout), source.weight);
+        return moved(layoutOfJoin);
       case "split": {
-        const half = (source && layoutOfSplit(source.layout)) ?? policy.default(asTile(results[0]!));
-        return results.forEach((result) => set(result, half, source?.weight ?? 0));
+        const half = source && layoutOfSplit(source.layout);
+        return half ? { ...source, layout: half } : byDefault();
       }
       case "load":
       case "view_load":
       case "atomic_rmw":
       case "atomic_cas":
-      case "dot":
-      case "scan": {
-        const primary = source ?? { layout: policy.default(asTile(results[0]!)), weight: 0 };
-        return results.forEach((result) => set(result, primary.layout, primary.weight));
-      }
+      case "scan":
+        return source ?? byDefault();
       default:
         // Elementwise: free when every operand is free.
-        if (source) results.forEach((result) => set(result, source.layout, source.weight));
+        return source;
     }
   };
 
@@ -169,123 +149,4 @@ function choosePrimaries(block: Block, policy: LayoutPolicy, primaries: Map<Valu
   };
 
   visitBlock(block);
-}
-
-// --- 2. Demands, backward --------------------------------------------------------------------------------------------------------
-
-/** The layout that `operation` needs its operand `index` in, when its first ranked result (or it itself, as a store) has `layout`. */
-function operandLayout(operation: Operation, index: number, layout: LinearLayout): LinearLayout | undefined {
-  const operand = operation.operands[index]!;
-  switch (operation.opcode) {
-    case "splat":
-      return undefined;
-    case "broadcast":
-      return sourceOfBroadcast(layout, shapeOf(operand.type));
-    case "expand_dims":
-      return sourceOfExpandDims(layout, operation.attributes.axis as number);
-    case "trans":
-      return sourceOfTranspose(layout, operation.attributes.permutation as number[]);
-    case "reshape":
-      return sourceOfReshape(layout, shapeOf(operand.type));
-    case "join":
-      return sourceOfJoin(layout);
-    case "split":
-      return layoutOfJoin(layout);
-    default:
-      return layout;
-  }
-}
-
-class Demands {
-  /** The layouts asked of each value, by key. */
-  readonly of = new Map<Value, Map<string, LinearLayout>>();
-  /** What each operation that is not free asks of its operands. */
-  readonly operands = new Map<Operation, (LinearLayout | undefined)[]>();
-  readonly #policy: LayoutPolicy;
-  readonly #primaries: ReadonlyMap<Value, Primary>;
-  readonly #anchors: ReadonlyMap<Operation, Anchor | undefined>;
-
-  constructor(policy: LayoutPolicy, primaries: ReadonlyMap<Value, Primary>, anchors: ReadonlyMap<Operation, Anchor | undefined>) {
-    this.#policy = policy;
-    this.#primaries = primaries;
-    this.#anchors = anchors;
-  }
-
-  isFree(operation: Operation): boolean {
-    const [result] = operation.results;
-    return result !== undefined && ranked(result) && !this.#primaries.has(result);
-  }
-
-  visitBlock(block: Block): void {
-    for (const operation of block.operations) this.#visit(operation, block);
-  }
-
-  /** Asks for `value` in `layout`; a free value passes the demand on to its operands. */
-  ask(value: Value, layout: LinearLayout): void {
-    let asked = this.of.get(value);
-    if (!asked) {
-      asked = new Map();
-      this.of.set(value, asked);
-    }
-    if (asked.has(layout.key)) return;
-    asked.set(layout.key, layout);
-    const operation = value.definition;
-    if (!operation || !this.isFree(operation)) return;
-    operation.operands.forEach((operand, i) => {
-      if (!ranked(operand)) return;
-      this.ask(operand, operandLayout(operation, i, layout) ?? this.#own(operand));
-    });
-  }
-
-  /** The layout to take a value in when the user does not care. */
-  #own(value: Value): LinearLayout {
-    return this.#primaries.get(value)?.layout ?? this.of.get(value)?.values().next().value ?? this.#policy.default(asTile(value));
-  }
-
-  #visit(operation: Operation, parent: Block): void {
-    if (this.isFree(operation)) return;
-    const { opcode, operands, results } = operation;
-    for (const inner of operation.blocks) this.visitBlock(inner);
-    const wanted = operands.map((operand, i) => (ranked(operand) ? this.#wanted(operation, i) : undefined));
-    if (opcode === "yield") {
-      const owner = this.#owners.get(parent)!;
-      operands.forEach((operand, i) => {
-        if (ranked(operand)) wanted[i] = this.#primaries.get(owner.results[i]!)!.layout;
-      });
-    }
-    if (opcode === "loop")
-      results.forEach((result, i) => {
-        if (ranked(result)) wanted[i + 3] = this.#primaries.get(result)!.layout;
-      });
-    this.operands.set(operation, wanted);
-    wanted.forEach((layout, i) => {
-      if (layout) this.ask(operands[i]!, layout);
-    });
-  }
-  readonly #owners = new Map<Block, Operation>();
-
-  #wanted(operation: Operation, index: number): LinearLayout {
-    const { opcode, operands, results, attributes } = operation;
-    const operand = operands[index]!;
-    const anchored = this.#anchors.get(operation)?.operands?.[index];
-    if (anchored) return anchored;
-    switch (opcode) {
-      case "reduce":
-        return this.#own(operand);
-      case "store":
-      case "print":
-      case "assert":
-      case "view_store": {
-        // From where the values are: all operands in the layout of the heaviest (for a store, of the value).
-        const guide = opcode === "store" || opcode === "view_store" ? operands[1]! : operands.find(ranked)!;
-        const anchorOfGuide = this.#anchors.get(operation)?.operands?.[operands.indexOf(guide)];
-        return anchorOfGuide ?? this.#own(guide);
-      }
-      default: {
-        const result = results.find(ranked);
-        const layout = result ? this.#primaries.get(result)!.layout : this.#own(operand);
-        return operandLayout(operation, index, layout) ?? this.#own(operand);
-      }
-    }
-  }
 }

@@ -3,8 +3,11 @@
  * from an offset in memory, to coordinates of the tile; blocked layouts, the fragments of the tensor cores, the layouts that
  * reductions and shape changes leave behind, and swizzled shared memory are all instances. From the bases are computed the elements a
  * thread owns, the widest vector access, what a conversion takes, whether ldmatrix applies, and bank conflicts. Pure arithmetic
- * on small integers: it knows no IR, emits no text, and imports only `support`.
+ * on small integers, without text. `assign*.ts`, which choose a layout for every tile of a kernel, also import `ir`; the rest imports
+ * only `support`.
  */
+export * from "./assign.ts";
+export * from "./assign-policy.ts";
 export * from "./blocked.ts";
 export * from "./dims.ts";
 export * from "./linear-layout.ts";
