@@ -131,8 +131,10 @@ export function renderDoctor(report: DoctorReport): string {
     "System",
     `  + ${system.runtime}, ${system.platform}, ${system.processors ?? "?"} processors${memory}`,
     ...(report.packages.length > 0 ? ["Optional packages"] : []),
-    ...report.packages.map(
-      ({ name, purpose, found: version }) => `  ${found(version, (text) => `${name} ${text}`)}: ${purpose}`,
+    ...report.packages.map(({ name, purpose, found: version }) =>
+      "reason" in version
+        ? `  - ${name}: ${version.reason}; gives ${purpose}`
+        : `  + ${name} ${version.value}: ${purpose}`,
     ),
     "WebGPU",
     `  Vulkan loader: ${vulkan.loader}`,

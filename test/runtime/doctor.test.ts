@@ -33,7 +33,7 @@ it("gives a reason for each thing that is missing", () => {
   expect(renderDoctor(bare)).toBe(`System
   + Node 20.0.0, linux x64, 2 processors, 2.0 GiB memory
 Optional packages
-  - not installed (npm install webgpu): WebGPU in Node
+  - webgpu: not installed (npm install webgpu); gives WebGPU in Node
 WebGPU
   Vulkan loader: no libvulkan.so.1 on this system
   - lavapipe: no driver

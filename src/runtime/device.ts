@@ -1,0 +1,93 @@
+/**
+ * @file `Device`: what every backend offers. A device makes tensors and launches kernels on them; launches are enqueued in order and
+ * `read()` or `synchronize()` waits for them. What is common to all backends is here: a backend adds its memory and its launch.
+ */
+import type { CompiledKernel } from "../codegen/metadata.ts";
+import type { DType } from "../ir/index.ts";
+import { elementBytes } from "../ir/index.ts";
+import { ArgumentError } from "../support/errors.ts";
+import type { LaunchValues } from "./arguments.ts";
+import type { HostData } from "./elements.ts";
+import { storedBits } from "./elements.ts";
+import type { Storage } from "./storage.ts";
+import { SharedStorage } from "./storage.ts";
+import { checkShape, rowMajorStrides, sizeOf } from "./strides.ts";
+import { Tensor } from "./tensor.ts";
+
+/** Where kernels run. */
+export type Backend = "cuda" | "webgpu" | "wasm" | "cpu";
+
+/** How a kernel is launched. */
+export interface LaunchOptions {
+  /** Number of programs along x, y, z (missing ones are 1). Default: what the kernel says. */
+  readonly grid?: readonly number[];
+  /** Values for the kernel's compile-time constants; those left out have the kernel's defaults. */
+  readonly constants?: Readonly<Record<string, number | string | boolean>>;
+}
+
+/** Receives each line that `tl.print` writes. */
+export type PrintHandler = (line: string) => void;
+
+export abstract class Device implements Disposable {
+  abstract readonly backend: Backend;
+  /** The adapter's or processor's own name. */
+  abstract readonly name: string;
+
+  /** Memory for `byteLength` bytes, all zero. */
+  protected abstract allocate(byteLength: number): Storage;
+
+  /**
+   * Enqueues a kernel and returns at once. A failed launch leaves its arguments intact.
+   * @throws LaunchError, CompileError, DeviceError where the launch is refused; what goes wrong on the device is thrown by the next
+   * `read()` or `synchronize()`.
+   */
+  abstract launch(kernel: CompiledKernel, values: LaunchValues, options?: LaunchOptions): void;
+
+  /** Waits for every launch so far. @throws KernelError, DeviceError: the first thing that went wrong since the last wait. */
+  abstract synchronize(): Promise<void>;
+
+  /** Gives up the device and all memory on it. */
+  abstract dispose(): void;
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /**
+   * A row-major tensor with these elements. f16 and bf16 take a `Float32Array` (rounded to nearest even) or a `Uint16Array` of bits;
+   * f32 a `Float32Array` or `Float64Array`; the others exactly their own array: i8 `Int8Array`, i32 `Int32Array`, u32 `Uint32Array`,
+   * i64 `BigInt64Array`, bool `Uint8Array` of 0 and 1.
+   * @throws ArgumentError `TENSOR_DATA`, `SHAPE`; DeviceError where the device has no such memory.
+   */
+  tensor<D extends DType>(data: HostData, { shape, dtype }: { shape: readonly number[]; dtype: D }): Tensor<D> {
+    const bits = storedBits(dtype, data);
+    checkShape(shape);
+    if (bits.length !== sizeOf(shape)) {
+      throw new ArgumentError(
+        "TENSOR_DATA",
+        `shape [${shape.join(", ")}] has ${sizeOf(shape)} elements, the data ${bits.length}`,
+      );
+    }
+    const tensor = this.zeros(shape, dtype);
+    tensor.write(bits);
+    return tensor;
+  }
+
+  /** A row-major tensor whose elements are not defined until they are written. */
+  empty<D extends DType>(shape: readonly number[], dtype: D): Tensor<D> {
+    return this.zeros(shape, dtype); // Every backend's fresh memory is zero: WebGPU requires it.
+  }
+
+  /** A row-major tensor of zeros. */
+  zeros<D extends DType>(shape: readonly number[], dtype: D): Tensor<D> {
+    checkShape(shape);
+    if (elementBytes[dtype] === undefined) {
+      throw new ArgumentError(
+        "DTYPE",
+        `dtype ${JSON.stringify(dtype)} is unknown: use one of ${Object.keys(elementBytes).join(", ")}`,
+      );
+    }
+    const memory = new SharedStorage(this.allocate(sizeOf(shape) * elementBytes[dtype]));
+    return new Tensor(this, memory, dtype, { shape, strides: rowMajorStrides(shape), offset: 0 });
+  }
+}

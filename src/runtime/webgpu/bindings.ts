@@ -1,0 +1,121 @@
+/**
+ * @file From checked arguments to what a WGSL module binds: for each tensor the part of its buffer that it covers, and the bytes of the
+ * uniform block. Pure but for the buffers it is handed, so that limits and aliasing are checked before anything is enqueued.
+ */
+import type { LaunchMetadata, WgslBindings } from "../../codegen/metadata.ts";
+import type { DType } from "../../ir/index.ts";
+import { elementBytes } from "../../ir/index.ts";
+import { LaunchError } from "../../support/errors.ts";
+import { f32ToBf16Bits, f32ToF16Bits } from "../../support/float16.ts";
+import type { ResolvedArguments } from "../arguments.ts";
+import { extentOf } from "../strides.ts";
+import type { Tensor } from "../tensor.ts";
+import { bufferGranularity, roundDown, roundUp } from "./constants.ts";
+import type { BufferStorage } from "./storage.ts";
+
+/** The limits that a binding has to respect. */
+export type BindingLimits = Pick<GPUSupportedLimits, "minStorageBufferOffsetAlignment" | "maxStorageBufferBindingSize">;
+
+/** A part of a buffer, and where in it the tensor starts, in elements. */
+export interface BoundRange {
+  readonly buffer: GPUBuffer;
+  readonly byteOffset: number;
+  readonly byteLength: number;
+  readonly elementOffset: number;
+}
+
+type Buffers = WgslBindings["buffers"];
+
+/**
+ * The range to bind for each tensor. WebGPU wants ranges aligned, so a range begins at or before the tensor, and the kernel is told
+ * the element at which it starts.
+ * @throws LaunchError `BINDING_TOO_LARGE`, `ALIASED_BUFFER`.
+ */
+export function boundRanges(
+  metadata: LaunchMetadata,
+  buffers: Buffers,
+  { tensors }: ResolvedArguments,
+  limits: BindingLimits,
+): Map<string, BoundRange> {
+  const ranges = new Map<string, BoundRange>();
+  for (const { parameter } of buffers) {
+    const tensor = tensors.get(parameter);
+    if (tensor === undefined) continue; // The debug buffer.
+    // A pointer argument may be followed anywhere in its memory; a tensor argument is not.
+    const whole = metadata.arguments.find(({ name }) => name === parameter)?.kind === "pointer";
+    const range = rangeOf(tensor, whole, limits.minStorageBufferOffsetAlignment);
+    if (range.byteLength > limits.maxStorageBufferBindingSize) {
+      throw new LaunchError(
+        "BINDING_TOO_LARGE",
+        `kernel "${metadata.name}": the argument "${parameter}" is ${tensor}, ${range.byteLength} bytes, but this device binds at most ${limits.maxStorageBufferBindingSize} (maxStorageBufferBindingSize)`,
+      );
+    }
+    ranges.set(parameter, range);
+  }
+  checkAliasing(metadata.name, buffers, ranges, tensors);
+  return ranges;
+}
+
+function rangeOf(tensor: Tensor, whole: boolean, alignment: number): BoundRange {
+  const { buffer } = tensor.storage as BufferStorage;
+  const bytes = elementBytes[tensor.dtype];
+  const first = tensor.offset * bytes;
+  const last = first + extentOf(tensor) * bytes;
+  // An empty view at the very end of its buffer has nothing to bind: any range does.
+  const start = whole || first >= buffer.size ? 0 : roundDown(first, alignment);
+  const end = whole ? buffer.size : Math.min(roundUp(Math.max(last, start + 1), bufferGranularity), buffer.size);
+  return { buffer, byteOffset: start, byteLength: roundDown(end - start, 4), elementOffset: (first - start) / bytes };
+}
+
+/** WebGPU refuses a buffer that is written through one binding and used through another; here the arguments are named. */
+function checkAliasing(
+  kernel: string,
+  buffers: Buffers,
+  ranges: ReadonlyMap<string, BoundRange>,
+  tensors: ReadonlyMap<string, Tensor>,
+): void {
+  const bound = buffers.filter(({ parameter }) => ranges.has(parameter));
+  for (const [index, a] of bound.entries()) {
+    for (const b of bound.slice(index + 1)) {
+      const [left, right] = [ranges.get(a.parameter)!, ranges.get(b.parameter)!];
+      if (left.buffer !== right.buffer || (a.access === "read" && b.access === "read")) continue;
+      const bothWritten = a.access === "read_write" && b.access === "read_write";
+      const apart =
+        left.byteOffset + left.byteLength <= right.byteOffset || right.byteOffset + right.byteLength <= left.byteOffset;
+      if (bothWritten && apart) continue;
+      throw new LaunchError(
+        "ALIASED_BUFFER",
+        `kernel "${kernel}": the arguments "${a.parameter}" (${tensors.get(a.parameter)}) and "${b.parameter}" (${tensors.get(b.parameter)}) share memory, and ${bothWritten ? "both are" : `"${a.access === "read_write" ? a.parameter : b.parameter}" is`} written: WebGPU forbids it; give one of them memory of its own`,
+      );
+    }
+  }
+}
+
+/** The bytes of the uniform block. */
+export function packUniform(
+  kernel: string,
+  uniform: NonNullable<WgslBindings["uniform"]>,
+  scalars: ResolvedArguments["scalars"],
+  ranges: ReadonlyMap<string, BoundRange>,
+): ArrayBuffer {
+  const view = new DataView(new ArrayBuffer(uniform.size));
+  for (const { name, offset, dtype } of uniform.fields) {
+    const value =
+      scalars[name] ??
+      (name.endsWith(".offset") ? ranges.get(name.slice(0, -".offset".length))?.elementOffset : undefined);
+    if (value === undefined)
+      throw new LaunchError("UNIFORM_FIELD", `kernel "${kernel}": nothing to pass for the uniform field "${name}"`);
+    writeScalar(view, offset, dtype, value);
+  }
+  return view.buffer;
+}
+
+/** Every scalar takes a whole 32-bit word (i64: two); narrow ones its low bits, sign-extended where signed. */
+function writeScalar(view: DataView, offset: number, dtype: DType, value: number | bigint | boolean): void {
+  if (dtype === "f32") view.setFloat32(offset, Number(value), true);
+  else if (dtype === "f16") view.setUint32(offset, f32ToF16Bits(Number(value)), true);
+  else if (dtype === "bf16") view.setUint32(offset, f32ToBf16Bits(Number(value)), true);
+  else if (dtype === "i64") view.setBigInt64(offset, BigInt(value), true);
+  else if (dtype === "u32") view.setUint32(offset, Number(value), true);
+  else view.setInt32(offset, Number(value), true);
+}
