@@ -69,15 +69,6 @@ export class Span {
   contains(vector: number): boolean {
     return this.solve(vector) !== undefined;
   }
-
-  /** What remains of `vector` once this span's leading bits are cleared: the same for two vectors that differ by a member. */
-  remainder(vector: number): number {
-    let rest = vector;
-    for (let leading = MAX_BITS - 1; leading >= 0; leading--) {
-      if ((rest >>> leading) & 1 && this.#rows[leading] !== 0) rest ^= this.#rows[leading];
-    }
-    return rest;
-  }
 }
 
 /** The dimension of the span of `vectors`. */

@@ -1,5 +1,6 @@
 /** @file Random layouts for the property tests, and the slow, obvious ways to enumerate one. */
 import fc from "fast-check";
+import { expect } from "vitest";
 import { blocked, LinearLayout, tileDims } from "../../src/layout/index.ts";
 
 const powerOfTwo = (maxBits: number) => fc.integer({ min: 0, max: maxBits }).map((bits) => 2 ** bits);
@@ -52,11 +53,7 @@ export const bijections = (input: string, output: string): fc.Arbitrary<LinearLa
     .filter((layout) => layout.inBits === 6)
     .map((layout) => layout.reshapeIns([{ name: input, bits: 6 }]).reshapeOuts([{ name: output, bits: 6 }]));
 
-export interface Place {
-  warp: number;
-  lane: number;
-  register: number;
-}
+export type Place = { warp: number; lane: number; register: number };
 
 /** Every place of a distributed layout with the coordinates of its element. */
 export function* places(layout: LinearLayout): Generator<Place & { at: number[] }> {
@@ -64,4 +61,18 @@ export function* places(layout: LinearLayout): Generator<Place & { at: number[] 
     for (let lane = 0; lane < layout.sizeOf("lane"); lane++)
       for (let register = 0; register < layout.sizeOf("register"); register++)
         yield { warp, lane, register, at: layout.coordinates({ warp, lane, register }) };
+}
+
+/**
+ * Expects two lists to be equal at every place of a layout. One `expect` a layout, not one a place: that would be most of the time
+ * of the suite.
+ */
+export function expectEverywhere(
+  layout: LinearLayout,
+  compare: (place: Place, at: number[]) => readonly [actual: readonly number[], wanted: readonly number[]],
+): void {
+  for (const { at, ...place } of places(layout)) {
+    const [actual, wanted] = compare(place, at);
+    if (actual.join() !== wanted.join()) expect({ place, result: actual }).toEqual({ place, result: wanted });
+  }
 }

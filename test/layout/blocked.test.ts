@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { blocked, defaultBlocked, flattenThreads } from "../../src/layout/index.ts";
-import { blockedLayouts, places } from "./arbitrary.ts";
+import { blockedLayouts, expectEverywhere } from "./arbitrary.ts";
 
 /** The place of `index` in a box of the given sizes, fastest axis first: the definition that blocked layouts share with Triton's. */
 function inBox(index: number, sizes: readonly number[], order: readonly number[]): number[] {
@@ -31,13 +31,14 @@ describe("blocked layouts", () => {
           expect(layout.isSurjective()).toBe(true);
           // Where the tile is large enough for the box of one thread, the first registers are that box.
           const fits = size.every((extent, axis) => extent <= shape[axis]);
-          for (const { warp, lane, register, at } of places(layout)) {
-            if (!fits || register >= size[0] * size[1]) continue;
+          expectEverywhere(layout, ({ warp, lane, register }, at) => {
+            if (!fits || register >= size[0] * size[1]) return [[], []];
             const [r, l, w] = [inBox(register, size, order), inBox(lane, threads, order), inBox(warp, warps, order)];
-            expect(at).toEqual(
+            return [
+              at,
               shape.map((extent, axis) => (r[axis] + size[axis] * (l[axis] + threads[axis] * w[axis])) % extent),
-            );
-          }
+            ];
+          });
         },
       ),
     );
@@ -54,8 +55,10 @@ describe("blocked layouts", () => {
 
   it("reads a row-major tile coalesced by default", () => {
     const layout = defaultBlocked({ shape: [64, 64], warps: 4, contiguous: 8 });
-    for (const { warp, lane, register, at } of places(layout))
-      expect(at).toEqual([(register >> 3) * 16 + warp * 4 + (lane >> 3), (lane & 7) * 8 + (register & 7)]);
+    expectEverywhere(layout, ({ warp, lane, register }, at) => [
+      at,
+      [(register >> 3) * 16 + warp * 4 + (lane >> 3), (lane & 7) * 8 + (register & 7)],
+    ]);
   });
 
   it("gives fewer elements to a thread before it leaves threads idle", () => {
@@ -81,8 +84,10 @@ describe("blocked layouts", () => {
     fc.assert(
       fc.property(blockedLayouts, (layout) => {
         const flat = flattenThreads(layout);
-        for (const { warp, lane, register, at } of places(layout))
-          expect(flat.coordinates({ thread: warp * layout.sizeOf("lane") + lane, register })).toEqual(at);
+        expectEverywhere(layout, ({ warp, lane, register }, at) => [
+          flat.coordinates({ thread: warp * layout.sizeOf("lane") + lane, register }),
+          at,
+        ]);
       }),
     );
   });

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { LinearLayout } from "../../src/layout/index.ts";
-import { bijections, blockedLayouts, places, surjectiveLayouts } from "./arbitrary.ts";
+import { bijections, blockedLayouts, expectEverywhere, places, surjectiveLayouts } from "./arbitrary.ts";
 
 const all = (layout: LinearLayout) => [...Array(2 ** layout.inBits).keys()];
 
@@ -112,10 +112,8 @@ describe("algebra", () => {
     fc.assert(
       fc.property(bijections("a", "b"), (f) => {
         const inverse = f.invert();
-        for (const x of all(f)) {
-          expect(inverse.applyFlat(f.applyFlat(x))).toBe(x);
-          expect(f.applyFlat(inverse.applyFlat(x))).toBe(x);
-        }
+        expect(all(f).map((x) => inverse.applyFlat(f.applyFlat(x)))).toEqual(all(f));
+        expect(all(f).map((x) => f.applyFlat(inverse.applyFlat(x)))).toEqual(all(f));
       }),
     );
   });
@@ -145,12 +143,12 @@ describe("algebra", () => {
     fc.assert(
       fc.property(surjectiveLayouts([4, 16]), surjectiveLayouts([4, 16]), (from, to) => {
         const map = from.invertAndCompose(to);
-        for (const { at, ...place } of places(from)) {
+        expectEverywhere(from, (place, at) => {
           const [warp, lane, register] = map.coordinates(place);
-          expect(to.coordinates({ warp, lane, register })).toEqual(at);
-        }
+          return [to.coordinates({ warp, lane, register }), at];
+        });
         const self = from.invertAndCompose(from);
-        for (const x of all(from)) expect(self.applyFlat(x)).toBe(x);
+        expect(all(from).map((x) => self.applyFlat(x))).toEqual(all(from));
       }),
     );
   });
@@ -163,10 +161,8 @@ describe("algebra", () => {
     const layout = registers.product(lanes).product(rows).product(warps);
     expect(layout.ins.map((dim) => dim.name)).toEqual(["warp", "lane", "register"]);
     expect(layout.shape).toEqual([4, 32]);
-    for (const { warp, lane, register, at } of places(layout)) {
-      expect(warp).toBeLessThan(2);
-      expect(at).toEqual([lane >> 3, (lane & 7) * 4 + register]);
-    }
+    expect(layout.sizeOf("warp")).toBe(2);
+    expectEverywhere(layout, ({ lane, register }, at) => [at, [lane >> 3, (lane & 7) * 4 + register]]);
     expect(LinearLayout.empty().product(layout).equals(layout)).toBe(true);
     expect(layout.product(LinearLayout.empty()).equals(layout)).toBe(true);
   });
@@ -214,10 +210,8 @@ describe("dimensions", () => {
       fc.property(surjectiveLayouts([2, 4, 8]), (layout) => {
         const outs = layout.transposeOuts(["dim2", "dim0", "dim1"]);
         const ins = layout.transposeIns(["register", "warp", "lane"]);
-        for (const { at, ...place } of places(layout)) {
-          expect(outs.coordinates(place)).toEqual([at[2], at[0], at[1]]);
-          expect(ins.coordinates(place)).toEqual(at);
-        }
+        expectEverywhere(layout, (place, at) => [outs.coordinates(place), [at[2], at[0], at[1]]]);
+        expectEverywhere(layout, (place, at) => [ins.coordinates(place), at]);
       }),
     );
   });

@@ -21,7 +21,7 @@ import {
   sourceOfTranspose,
   splitBit,
 } from "../../src/layout/index.ts";
-import { places, surjectiveLayouts } from "./arbitrary.ts";
+import { expectEverywhere, surjectiveLayouts } from "./arbitrary.ts";
 
 const cube = surjectiveLayouts([2, 4, 8]);
 const axes = fc.constantFrom(0, 1, 2);
@@ -35,10 +35,10 @@ describe("reduction", () => {
         expect(result.shape).toEqual([2, 4, 8].toSpliced(axis, 1));
         expect(result.isSurjective()).toBe(true);
         expect(result.zeroBases("register")).toBe(0);
-        for (const place of places(layout))
-          expect(result.coordinates({ ...pick(place), register: register[place.register] })).toEqual(
-            place.at.toSpliced(axis, 1),
-          );
+        expectEverywhere(layout, (place, at) => [
+          result.coordinates({ ...place, register: register[place.register] }),
+          at.toSpliced(axis, 1),
+        ]);
       }),
     );
   });
@@ -69,8 +69,7 @@ describe("changes of rank", () => {
     fc.assert(
       fc.property(surjectiveLayouts([4, 8]), axes, (layout, axis) => {
         const result = layoutOfExpandDims(layout, axis);
-        for (const place of places(layout))
-          expect(result.coordinates(pick(place))).toEqual(place.at.toSpliced(axis, 0, 0));
+        expectEverywhere(layout, (place, at) => [result.coordinates(place), at.toSpliced(axis, 0, 0)]);
         expect(sourceOfExpandDims(result, axis).equals(layout)).toBe(true);
       }),
     );
@@ -84,8 +83,7 @@ describe("changes of rank", () => {
         const result = layoutOfReshape(layout, shape);
         const number = (at: readonly number[], extents: readonly number[]) =>
           at.reduce((n, x, axis) => n * extents[axis] + x, 0);
-        for (const place of places(layout))
-          expect(number(result.coordinates(pick(place)), shape)).toBe(number(place.at, [2, 4, 8]));
+        expectEverywhere(layout, (place, at) => [[number(result.coordinates(place), shape)], [number(at, [2, 4, 8])]]);
         expect(sourceOfReshape(result, [2, 4, 8]).equals(layout)).toBe(true);
       }),
     );
@@ -96,8 +94,7 @@ describe("changes of rank", () => {
     fc.assert(
       fc.property(cube, fc.shuffledSubarray([0, 1, 2], { minLength: 3 }), (layout, permutation) => {
         const result = layoutOfTranspose(layout, permutation);
-        for (const place of places(layout))
-          expect(result.coordinates(pick(place))).toEqual(permutation.map((axis) => place.at[axis]));
+        expectEverywhere(layout, (place, at) => [result.coordinates(place), permutation.map((axis) => at[axis])]);
         expect(sourceOfTranspose(result, permutation).equals(layout)).toBe(true);
       }),
     );
@@ -112,11 +109,10 @@ describe("broadcast", () => {
         const result = layoutOfBroadcast(layout, [4, 4, 4]);
         expect(result.isSurjective()).toBe(true);
         const old = layout.sizeOf("register");
-        for (const place of places(result)) {
-          const [row, column, depth] = layout.coordinates({ ...pick(place), register: place.register % old });
-          expect(column).toBe(0);
-          expect(place.at).toEqual([row, Math.floor(place.register / old), depth]);
-        }
+        expectEverywhere(result, (place, at) => {
+          const [row, , depth] = layout.coordinates({ ...place, register: place.register % old });
+          return [at, [row, Math.floor(place.register / old), depth]];
+        });
       }),
     );
   });
@@ -128,10 +124,10 @@ describe("broadcast", () => {
         const source = sourceOfBroadcast(wanted, shape);
         const register = registersOfBroadcast(wanted, shape);
         expect(source.isSurjective()).toBe(true);
-        for (const place of places(wanted))
-          expect(source.coordinates({ ...pick(place), register: register[place.register] })).toEqual(
-            place.at.map((x, axis) => (broadcastAxes.includes(axis) ? 0 : x)),
-          );
+        expectEverywhere(wanted, (place, at) => [
+          source.coordinates({ ...place, register: register[place.register] }),
+          at.map((x, axis) => (broadcastAxes.includes(axis) ? 0 : x)),
+        ]);
       }),
     );
   });
@@ -158,12 +154,11 @@ describe("join and split", () => {
     fc.assert(
       fc.property(surjectiveLayouts([4, 8]), (layout) => {
         const joined = layoutOfJoin(layout);
-        for (const place of places(layout))
-          for (const half of [0, 1])
-            expect(joined.coordinates({ ...pick(place), register: place.register * 2 + half })).toEqual([
-              ...place.at,
-              half,
-            ]);
+        for (const half of [0, 1])
+          expectEverywhere(layout, (place, at) => [
+            joined.coordinates({ ...place, register: place.register * 2 + half }),
+            [...at, half],
+          ]);
         expect(layoutOfSplit(joined)?.equals(layout)).toBe(true);
         expect(sourceOfJoin(joined)?.equals(layout)).toBe(true);
         expect(layoutOfSplit(sourceOfSplit(layout))?.equals(layout)).toBe(true);
@@ -178,12 +173,11 @@ describe("join and split", () => {
         const half = layoutOfSplit(layout);
         expect(half === undefined).toBe(bit === undefined);
         if (half === undefined || bit === undefined) return;
-        for (const place of places(layout)) {
+        expectEverywhere(layout, (place, at) => {
           const below = place.register & ((1 << bit) - 1);
           const register = ((place.register >> (bit + 1)) << bit) | below;
-          expect(half.coordinates({ ...pick(place), register })).toEqual(place.at.slice(0, 2));
-          expect(place.at[2]).toBe((place.register >> bit) & 1);
-        }
+          return [[...half.coordinates({ ...place, register }), (place.register >> bit) & 1], at];
+        });
       }),
     );
   });
@@ -194,7 +188,3 @@ describe("join and split", () => {
     expect(() => layoutOfSplit(layoutOfJoin(layout).reshapeOuts([{ name: "dim0", bits: 3 }]))).toThrow(/extent 2/);
   });
 });
-
-function pick(place: { warp: number; lane: number; register: number }) {
-  return { warp: place.warp, lane: place.lane, register: place.register };
-}

@@ -1,0 +1,127 @@
+/**
+ * @file Tiles in shared memory: layouts from an offset (in elements) to the tile's coordinates, the classic XOR swizzle among them, and
+ * what an access from registers costs there. An XOR swizzle is linear, so addresses are XORs of constants: no padding, no arithmetic.
+ *
+ * The cost model is NVIDIA's: 32 banks of 4 bytes; a warp's access of up to 4 bytes a lane is one pass, of 8 bytes two passes of 16
+ * lanes, of 16 bytes four passes of 8 lanes; a pass takes as many wavefronts as the most different words that it wants of one bank.
+ */
+import { rowMajorOrder } from "./blocked.ts";
+import { LANE, layoutError, log2Exact, OFFSET, shiftOf, tileDims } from "./dims.ts";
+import { rankOf } from "./gf2.ts";
+import { LinearLayout } from "./linear-layout.ts";
+import { type AccessFacts, registerParts, threadBases, vectorWidth } from "./queries.ts";
+
+/** Bytes that the banks serve in one wavefront. */
+export const BANK_CYCLE_BYTES = 128;
+
+export interface SwizzleOptions {
+  shape: readonly number[];
+  /** The axes, fastest first; row-major by default. A row runs along `order[0]`, rows are counted along `order[1]`. */
+  order?: readonly number[];
+  /** Elements that stay together: one vector access. 1 by default. */
+  vec?: number;
+  /** Consecutive rows that are swizzled alike. 1 by default. */
+  perPhase?: number;
+  /** Number of different swizzles: row `r` exchanges vectors `v` and `v ^ (r / perPhase % maxPhase)`. 1 (no swizzle) by default. */
+  maxPhase?: number;
+}
+
+/** A tile in memory, row after row, with the vectors of a row permuted by XOR with the row's phase. A bijection `offset` → tile. */
+export function swizzledShared(options: SwizzleOptions): LinearLayout {
+  const { shape, vec = 1, perPhase = 1, maxPhase = 1 } = options;
+  const order = options.order ?? rowMajorOrder(shape.length);
+  const outs = tileDims(shape);
+  const rowLength = order.length > 0 ? shape[order[0]] : 1;
+  const phaseBits = log2Exact(maxPhase, "maxPhase");
+  if (vec * maxPhase > rowLength)
+    throw layoutError(
+      "LAYOUT_SWIZZLE",
+      `${maxPhase} phases of ${vec} elements do not fit a row of ${rowLength}: lower maxPhase`,
+    );
+  const first = log2Exact(perPhase, "perPhase");
+  const vecBits = log2Exact(vec, "vec");
+  const columns = order.flatMap((axis, rank) => {
+    const unit = 1 << shiftOf(outs, axis);
+    const rowUnit = 1 << shiftOf(outs, order[0]);
+    return Array.from({ length: outs[axis].bits }, (_, bit) => {
+      const phase = rank === 1 && bit >= first && bit < first + phaseBits ? rowUnit << (vecBits + bit - first) : 0;
+      return (unit << bit) ^ phase;
+    });
+  });
+  return new LinearLayout([{ name: OFFSET, bits: columns.length }], outs, columns);
+}
+
+/**
+ * The swizzle with which any 8 consecutive rows, 16 bytes of each, lie in different banks, and so do 128 bytes of any one row: for ldmatrix
+ * (transposed or not) and for 16-byte stores of whole rows.
+ */
+export function matrixSwizzle(
+  shape: readonly number[],
+  elementBytes: number,
+  order: readonly number[] = rowMajorOrder(shape.length),
+): LinearLayout {
+  const rowLength = order.length > 0 ? shape[order[0]] : 1;
+  const vec = Math.min(16 / elementBytes, rowLength);
+  const perPhase = Math.max(1, BANK_CYCLE_BYTES / (rowLength * elementBytes));
+  const maxPhase = Math.max(1, Math.min(8 / perPhase, rowLength / vec));
+  return swizzledShared({ shape, order, vec, perPhase, maxPhase });
+}
+
+/** Where each place of `layout` finds its element in memory: (warp, lane, register) → `offset`, in elements. */
+export function sharedOffsets(layout: LinearLayout, shared: LinearLayout): LinearLayout {
+  return layout.invertAndCompose(shared);
+}
+
+/** The most elements that one access between `layout` and `shared` can move. */
+export function sharedVectorWidth(
+  layout: LinearLayout,
+  shared: LinearLayout,
+  facts: Pick<AccessFacts, "elementBytes" | "maxBytes">,
+): number {
+  return vectorWidth(sharedOffsets(layout, shared), OFFSET, facts);
+}
+
+/**
+ * The constant part of each register's offset, split for address arithmetic: the thread's offset is `threadOffset ^ xor`, and `add` can be
+ * an immediate of the instruction, because no thread's offset has those bits. Few different `xor` are few address registers.
+ */
+export function registerOffsets(offsets: LinearLayout): { xor: number; add: number }[] {
+  const moving = threadBases(offsets).reduce((bits, { basis }) => bits | basis, 0);
+  return registerParts(offsets).map((part) => ({ xor: part & moving, add: part & ~moving }));
+}
+
+export interface BankConflicts {
+  /** What one access of a warp takes. */
+  readonly wavefronts: number;
+  /** What it would take without conflicts: the number of passes. */
+  readonly ideal: number;
+  /** The difference: 0 is free of conflicts. */
+  readonly conflicts: number;
+}
+
+/** The wavefronts of each warp's access of `width` elements a lane between `layout` and `shared`. By linearity all are alike. */
+export function bankConflicts(
+  layout: LinearLayout,
+  shared: LinearLayout,
+  access: { elementBytes: number; width: number },
+): BankConflicts {
+  return conflictsOfOffsets(sharedOffsets(layout, shared).basesOf(LANE), access.elementBytes, access.width);
+}
+
+/** The same from the offsets (in elements) of the bits of the lane. */
+export function conflictsOfOffsets(laneOffsets: readonly number[], elementBytes: number, width: number): BankConflicts {
+  const bytes = elementBytes * width;
+  const passBits = Math.min(laneOffsets.length, lanesOfPass(bytes));
+  const ideal = 1 << (laneOffsets.length - passBits);
+  const words = laneOffsets.slice(0, passBits).map((offset) => Math.floor((offset * elementBytes) / 4));
+  for (let word = 1; word * 4 < bytes; word *= 2) words.push(word);
+  // A linear image meets every bank that it meets equally often.
+  const bank = BANK_CYCLE_BYTES / 4 - 1;
+  const perBank = 1 << (rankOf(words) - rankOf(words.map((word) => word & bank)));
+  return { wavefronts: ideal * perBank, ideal, conflicts: ideal * (perBank - 1) };
+}
+
+/** log2 of the lanes that are served together when each moves `bytes`. */
+export function lanesOfPass(bytes: number): number {
+  return bytes <= 4 ? 5 : bytes === 8 ? 4 : 3;
+}
