@@ -1,8 +1,9 @@
 /**
  * @file How a pass makes a new kernel from an old one: `rewriteKernel` walks the operations in program order, hands each with its
- * already rewritten operands to a function that may replace, drop or expand it, and rebuilds everything else unchanged.
+ * already rewritten operands to a function that may replace, drop, expand or move it, and rebuilds everything else unchanged. What
+ * did not change is shared between the two kernels: a pass that changes nothing gives back the very kernel it got.
  */
-import { Builder, blockParameter } from "./builder.ts";
+import { Builder } from "./builder.ts";
 import type { Block, Kernel, Operation, Value } from "./ir.ts";
 
 /** What a rewriting function may use. */
@@ -11,11 +12,18 @@ export interface RewriteContext {
   readonly builder: Builder;
   /** The new value that stands for an old one. */
   get(value: Value): Value;
+  /**
+   * Rewrites the operations of a block of the operation at hand, but for its yield, into the block that is being rebuilt. `values`
+   * stand for the block's parameters; a parameter that is certainly not used may have none. At most once for each block.
+   */
+  inline(block: Block, values: readonly (Value | undefined)[]): void;
+  /** Rewrites a later operation here; its own place is then skipped. */
+  hoist(operation: Operation): void;
 }
 
 /**
- * Called for each operation. Return the values that replace its results (an empty array drops an operation without results),
- * or undefined to keep it as it is, with operands and blocks rewritten. A dropped operation's blocks are not visited.
+ * Called for each operation. Return the values that replace its results (an empty array drops an operation, whose results nothing
+ * may use), or undefined to keep it as it is, with operands and blocks rewritten. A replaced operation's blocks are not visited.
  */
 export type RewriteOperation = (
   operation: Operation,
@@ -23,9 +31,13 @@ export type RewriteOperation = (
   context: RewriteContext,
 ) => readonly Value[] | undefined;
 
+/** The values that a block of `loop` or `if` yields. */
+export const yieldedValues = (block: Block): readonly Value[] => block.operations.at(-1)!.operands;
+
 export function rewriteKernel(kernel: Kernel, rewrite: RewriteOperation): Kernel {
   const builder = new Builder();
   const map = new Map<Value, Value>(kernel.body.parameters.map((value) => [value, value]));
+  const hoisted = new Set<Operation>();
   const get = (value: Value): Value => {
     const known = map.get(value);
     if (!known)
@@ -34,27 +46,47 @@ export function rewriteKernel(kernel: Kernel, rewrite: RewriteOperation): Kernel
       );
     return known;
   };
-  const context: RewriteContext = { builder, get };
+  const replace = (values: readonly Value[], by: readonly (Value | undefined)[]): void => {
+    values.forEach((value, i) => {
+      const replacement = by[i];
+      if (replacement) map.set(value, replacement);
+    });
+  };
+  const context: RewriteContext = {
+    builder,
+    get,
+    inline(block, values) {
+      replace(block.parameters, values);
+      for (const operation of block.operations) if (operation.opcode !== "yield") visit(operation);
+    },
+    hoist(operation) {
+      visit(operation);
+      hoisted.add(operation);
+    },
+  };
 
   const visitBlock = (block: Block): Block => {
-    const parameters = block.parameters.map((value) => blockParameter(value.type, value.name));
-    block.parameters.forEach((value, i) => {
-      map.set(value, parameters[i]!);
-    });
-    return builder.block(parameters, () => block.operations.forEach(visit));
+    replace(block.parameters, block.parameters);
+    return unlessEqual(
+      block,
+      builder.block(block.parameters, () => block.operations.forEach(visit)),
+    );
   };
   const visit = (operation: Operation): void => {
-    const operands = operation.operands.map(get);
+    if (hoisted.has(operation)) return;
+    // A missing one can only belong to an operation that is about to be dropped too.
+    const operands = operation.operands.map((value) => map.get(value)!);
     builder.locate = () => operation.location;
     const replaced = rewrite(operation, operands, context);
     if (replaced) {
-      operation.results.forEach((value, i) => {
-        map.set(value, replaced[i]!);
-      });
+      replace(operation.results, replaced);
       return;
     }
+    operation.operands.forEach(get);
     const blocks = operation.blocks.map(visitBlock);
-    const unchanged = blocks.length === 0 && operands.every((value, i) => value === operation.operands[i]);
+    const unchanged =
+      blocks.every((block, i) => block === operation.blocks[i]) &&
+      operands.every((value, i) => value === operation.operands[i]);
     const kept = unchanged
       ? builder.append(operation)
       : builder.create(operation.opcode, operands, operation.attributes, {
@@ -62,10 +94,17 @@ export function rewriteKernel(kernel: Kernel, rewrite: RewriteOperation): Kernel
           location: operation.location,
           names: operation.results.map((value) => value.name),
         });
-    operation.results.forEach((value, i) => {
-      map.set(value, kept.results[i]!);
-    });
+    replace(operation.results, kept.results);
   };
   kernel.body.operations.forEach(visit);
-  return { ...kernel, body: builder.finish(kernel.body.parameters) };
+  const body = unlessEqual(kernel.body, builder.finish(kernel.body.parameters));
+  return body === kernel.body ? kernel : { ...kernel, body };
+}
+
+/** The old block when the new one holds the same operations. */
+function unlessEqual(before: Block, after: Block): Block {
+  const equal =
+    after.operations.length === before.operations.length &&
+    after.operations.every((operation, i) => operation === before.operations[i]);
+  return equal ? before : after;
 }

@@ -1,0 +1,9 @@
+/**
+ * @file `passes`: functions from Tile IR to Tile IR that keep its meaning, and analyses of it; nothing here knows a target.
+ * `optimize` is the standard order. May import `support` and `ir`.
+ */
+export * from "./canonicalize.ts";
+export * from "./cse.ts";
+export * from "./dce.ts";
+export * from "./licm.ts";
+export * from "./optimize.ts";
