@@ -51,9 +51,13 @@ describe("a valid file", () => {
 
   test("gives weights as stored bits, whatever their alignment; other dtypes are refused by name", async () => {
     const checkpoint = await openCheckpoint(modelFilesOf(new Map([["model.safetensors", valid]])));
-    expect(await checkpoint.readFloats("a.weight")).toEqual({ dtype: "f32", data: floats });
-    expect(await checkpoint.readFloats("b.weight")).toEqual({ dtype: "bf16", data: new Uint16Array([0x3f80, 0xc020]) });
-    expect(await checkpoint.readFloats("c.weight")).toEqual({ dtype: "f16", data: new Uint16Array([0x3c00]) });
+    for (let shift = 0; shift < 4; shift++) {
+      const buffer = Buffer.concat([new Uint8Array(shift), valid]).subarray(shift); // Node's Buffer.slice copies nothing
+      const shifted = await openCheckpoint(modelFilesOf(new Map([["model.safetensors", buffer]])));
+      expect(await shifted.readFloats("a.weight")).toEqual({ dtype: "f32", data: floats });
+      expect(await shifted.readFloats("b.weight")).toEqual({ dtype: "bf16", data: new Uint16Array([0x3f80, 0xc020]) });
+      expect(await shifted.readFloats("c.weight")).toEqual({ dtype: "f16", data: new Uint16Array([0x3c00]) });
+    }
     const error = await errorOf(() => checkpoint.readFloats("scalar"));
     expect(error).toMatchObject({
       code: "DTYPE_UNSUPPORTED",

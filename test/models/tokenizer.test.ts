@@ -4,14 +4,12 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { Tokenizer } from "../../src/models/aquila2/tokenizer.ts";
 import { errorOf, fixtureDirectory } from "./files.ts";
+import { goldenTexts } from "./golden.ts";
 
 const read = (name: string) => readFile(new URL(name, fixtureDirectory), "utf8");
 const tokenizerJson = await read("tokenizer.json");
 const settingsJson = await read("tokenizer_config.json");
-const golden = JSON.parse(await read("golden.json")) as {
-  tokenizer: { text: string; ids: number[] }[];
-  generation: { prompt: string; prompt_ids: number[]; greedy_ids: number[]; greedy_text: string }[];
-};
+const golden = await goldenTexts();
 const vocabularySize = 2048;
 const tokenizer = await Tokenizer.parse(tokenizerJson, settingsJson);
 

@@ -61,7 +61,7 @@ export class Checkpoint {
     }
     const bytes = await this.readBytes(name);
     // The file may place a tensor at an odd byte; typed arrays need alignment (and are little-endian wherever WebGPU or Node runs).
-    const aligned = bytes.byteOffset % 4 === 0 && bytes.buffer instanceof ArrayBuffer ? bytes : bytes.slice();
+    const aligned = bytes.byteOffset % 4 === 0 && bytes.buffer instanceof ArrayBuffer ? bytes : new Uint8Array(bytes);
     const buffer = aligned.buffer as ArrayBuffer;
     return dtype === "F32"
       ? { dtype: "f32", data: new Float32Array(buffer, aligned.byteOffset, aligned.length / 4) }

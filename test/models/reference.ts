@@ -1,0 +1,126 @@
+/**
+ * @file The model in plain TypeScript and f64, written from the description of the architecture (not from `src/models`): what the
+ * kernels' logits are judged by. Slow; for small models. In f64 the norm's rounding rule (one rounding for Aquila, two for Llama)
+ * makes no difference, so there is none here.
+ */
+import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { modelFilesOfDirectory } from "../../src/models/aquila2/byte-source.ts";
+import { openCheckpoint } from "../../src/models/aquila2/checkpoint.ts";
+import { type ModelConfig, parseConfig } from "../../src/models/aquila2/config.ts";
+import { readWeights } from "../../src/models/aquila2/weights.ts";
+import { bf16BitsToF32 } from "../../src/support/float16.ts";
+import { fixtureDirectory } from "./files.ts";
+
+export interface ReferenceModel {
+  config: ModelConfig;
+  weights: Map<string, Float64Array>;
+}
+
+/** The fixture's model. */
+export async function loadReference(): Promise<ReferenceModel> {
+  const config = parseConfig(await readFile(new URL("config.json", fixtureDirectory), "utf8"));
+  const checkpoint = await openCheckpoint(await modelFilesOfDirectory(fileURLToPath(fixtureDirectory)));
+  const weights = new Map<string, Float64Array>();
+  for await (const { name, dtype, data } of readWeights(checkpoint, config)) {
+    if (dtype !== "bf16") throw new Error("the fixture is bf16");
+    weights.set(name, Float64Array.from(data, bf16BitsToF32));
+  }
+  await checkpoint.close();
+  return { config, weights };
+}
+
+/** Logits [ids.length, vocabSize] of the whole sequence, without a cache. */
+export function referenceLogits({ config, weights }: ReferenceModel, ids: readonly number[]): Float64Array {
+  const { hiddenSize, heads, kvHeads, headDim, intermediateSize, vocabSize } = config;
+  const weight = (name: string): Float64Array => weights.get(`${name}.weight`)!;
+  const tokens = ids.length;
+  const linear = (x: Float64Array, name: string, inputs: number, outputs: number): Float64Array => {
+    const w = weight(name); // [outputs, inputs]
+    const y = new Float64Array(tokens * outputs);
+    for (let t = 0; t < tokens; t++) {
+      for (let o = 0; o < outputs; o++) {
+        let sum = 0;
+        for (let i = 0; i < inputs; i++) sum += x[t * inputs + i]! * w[o * inputs + i]!;
+        y[t * outputs + o] = sum;
+      }
+    }
+    return y;
+  };
+  const rmsNorm = (x: Float64Array, name: string): Float64Array => {
+    const w = weight(name);
+    const y = new Float64Array(x.length);
+    for (let t = 0; t < tokens; t++) {
+      const row = x.subarray(t * hiddenSize, (t + 1) * hiddenSize);
+      const meanSquare = row.reduce((sum, value) => sum + value * value, 0) / hiddenSize;
+      const scale = 1 / Math.sqrt(meanSquare + config.rmsNormEpsilon);
+      for (let i = 0; i < hiddenSize; i++) y[t * hiddenSize + i] = w[i]! * (row[i]! * scale);
+    }
+    return y;
+  };
+  /** Half-split rotary embedding: element i of the first half turns with element i of the second. In place, x [tokens, count, headDim]. */
+  const rotate = (x: Float64Array, count: number): Float64Array => {
+    const half = headDim / 2;
+    for (let t = 0; t < tokens; t++) {
+      for (let h = 0; h < count; h++) {
+        for (let i = 0; i < half; i++) {
+          const angle = t * config.ropeTheta ** (-i / half);
+          const at = (t * count + h) * headDim + i;
+          const [a, b] = [x[at]!, x[at + half]!];
+          x[at] = a * Math.cos(angle) - b * Math.sin(angle);
+          x[at + half] = b * Math.cos(angle) + a * Math.sin(angle);
+        }
+      }
+    }
+    return x;
+  };
+  const attention = (q: Float64Array, k: Float64Array, v: Float64Array): Float64Array => {
+    const out = new Float64Array(tokens * heads * headDim);
+    for (let h = 0; h < heads; h++) {
+      const kvHead = Math.floor(h / (heads / kvHeads));
+      for (let m = 0; m < tokens; m++) {
+        const scores = new Float64Array(m + 1);
+        for (let n = 0; n <= m; n++) {
+          for (let d = 0; d < headDim; d++) {
+            scores[n]! += q[(m * heads + h) * headDim + d]! * k[(n * kvHeads + kvHead) * headDim + d]!;
+          }
+          scores[n]! /= Math.sqrt(headDim);
+        }
+        const max = Math.max(...scores);
+        const exponentials = scores.map((score) => Math.exp(score - max));
+        const total = exponentials.reduce((sum, value) => sum + value, 0);
+        for (let n = 0; n <= m; n++) {
+          for (let d = 0; d < headDim; d++) {
+            out[(m * heads + h) * headDim + d]! +=
+              (exponentials[n]! / total) * v[(n * kvHeads + kvHead) * headDim + d]!;
+          }
+        }
+      }
+    }
+    return out;
+  };
+
+  const table = weight("model.embed_tokens");
+  let x: Float64Array = new Float64Array(tokens * hiddenSize);
+  ids.forEach((id, t) => {
+    x.set(table.subarray(id * hiddenSize, (id + 1) * hiddenSize), t * hiddenSize);
+  });
+  for (let layer = 0; layer < config.layers; layer++) {
+    const name = (part: string) => `model.layers.${layer}.${part}`;
+    const attended = rmsNorm(x, name("input_layernorm"));
+    const q = rotate(linear(attended, name("self_attn.q_proj"), hiddenSize, heads * headDim), heads);
+    const k = rotate(linear(attended, name("self_attn.k_proj"), hiddenSize, kvHeads * headDim), kvHeads);
+    const v = linear(attended, name("self_attn.v_proj"), hiddenSize, kvHeads * headDim);
+    const projected = linear(attention(q, k, v), name("self_attn.o_proj"), heads * headDim, hiddenSize);
+    x = x.map((value, i) => value + projected[i]!);
+
+    const fed = rmsNorm(x, name("post_attention_layernorm"));
+    const gate = linear(fed, name("mlp.gate_proj"), hiddenSize, intermediateSize);
+    const up = linear(fed, name("mlp.up_proj"), hiddenSize, intermediateSize);
+    const gated = gate.map((g, i) => (g / (1 + Math.exp(-g))) * up[i]!);
+    const down = linear(gated, name("mlp.down_proj"), intermediateSize, hiddenSize);
+    x = x.map((value, i) => value + down[i]!);
+  }
+  const output = config.tieWordEmbeddings ? "model.embed_tokens" : "lm_head";
+  return linear(rmsNorm(x, "model.norm"), output, hiddenSize, vocabSize);
+}
