@@ -17,9 +17,9 @@ export function applyColumns(columns: readonly number[], x: number): number {
 
 /** The subspace spanned by the vectors inserted so far. */
 export class Span {
-  /** For each leading bit, the row that starts with it (0 where there is none) and the combination of inserted vectors that made it. */
-  readonly #rows = new Int32Array(MAX_BITS);
-  readonly #combinations = new Int32Array(MAX_BITS);
+  /** For each leading bit, the row that starts with it (a hole where there is none) and the combination of inserted vectors that made it. */
+  readonly #rows: number[] = [];
+  readonly #combinations: number[] = [];
   #dimension = 0;
 
   constructor(vectors: Iterable<number> = []) {
@@ -40,7 +40,7 @@ export class Span {
     while (rest !== 0) {
       const leading = 31 - Math.clz32(rest);
       const row = this.#rows[leading];
-      if (row === 0) {
+      if (row === undefined) {
         this.#rows[leading] = rest;
         this.#combinations[leading] = made;
         this.#dimension++;
@@ -59,7 +59,7 @@ export class Span {
     while (rest !== 0) {
       const leading = 31 - Math.clz32(rest);
       const row = this.#rows[leading];
-      if (row === 0) return undefined;
+      if (row === undefined) return undefined;
       rest ^= row;
       made ^= this.#combinations[leading];
     }

@@ -30,6 +30,8 @@ export class LinearLayout {
   /** The packed output of each packed input bit, lowest bit first. */
   readonly columns: readonly number[];
   #solver: Span | undefined;
+  #solvers: Map<string, Span> | undefined;
+  #freeMasks: Readonly<Record<string, number>> | undefined;
   #key: string | undefined;
 
   constructor(ins: readonly LayoutDim[], outs: readonly LayoutDim[], columns: readonly number[]) {
@@ -175,19 +177,32 @@ export class LinearLayout {
    * image exactly once. A bit is called redundant when it depends on faster bits: registers are kept before lanes,
    * lanes before warps.
    */
-  freeVariableMasks(): Record<string, number> {
+  freeVariableMasks(): Readonly<Record<string, number>> {
+    if (this.#freeMasks !== undefined) return this.#freeMasks;
     const span = new Span();
     let free = 0;
     this.columns.forEach((column, bit) => {
       if (!span.insert(column)) free |= 1 << bit;
     });
     const masks = unpackCoordinates(this.ins, free);
-    return Object.fromEntries(this.ins.map(({ name }, i) => [name, masks[i]]));
+    this.#freeMasks = Object.fromEntries(this.ins.map(({ name }, i) => [name, masks[i]]));
+    return this.#freeMasks;
   }
 
   /** A packed input that is mapped to `packedOutput`, with redundant bits 0; undefined for an output that is not reached. */
   preimageFlat(packedOutput: number): number | undefined {
     return this.#solve().solve(packedOutput);
+  }
+
+  /** The bases of one input dimension as an equation system: what `solve` answers is a value of that dimension. Made once. */
+  spanOf(input: string): Span {
+    this.#solvers ??= new Map();
+    let span = this.#solvers.get(input);
+    if (span === undefined) {
+      span = spanOfColumns(this.basesOf(input));
+      this.#solvers.set(input, span);
+    }
+    return span;
   }
 
   // Algebra
@@ -385,12 +400,9 @@ export class LinearLayout {
     return `${describeDims(this.ins)} → ${describeDims(this.outs)}\n${lines.join("\n")}`;
   }
 
-  /** The columns as an equation system, made once. Inserting the fast bits first makes them the preferred answer. */
+  /** The columns as an equation system. Inserting the fast bits first makes them the preferred answer. */
   #solve(): Span {
-    if (this.#solver === undefined) {
-      this.#solver = new Span();
-      for (let bit = 0; bit < this.columns.length; bit++) this.#solver.insert(this.columns[bit], 1 << bit);
-    }
+    this.#solver ??= spanOfColumns(this.columns);
     return this.#solver;
   }
 
@@ -401,6 +413,14 @@ export class LinearLayout {
   #outIndex(name: string): number {
     return indexOfDim(this.outs, name);
   }
+}
+
+function spanOfColumns(columns: readonly number[]): Span {
+  const span = new Span();
+  columns.forEach((column, bit) => {
+    span.insert(column, 1 << bit);
+  });
+  return span;
 }
 
 function indexOfDim(dims: readonly LayoutDim[], name: string): number {

@@ -144,10 +144,7 @@ export function mmaFragmentRegisters(
 ): number[] {
   const fragment = fragmentOf(options);
   const [rows, columns] = layout.shape;
-  const registers = new Span();
-  layout.basesOf(REGISTER).forEach((basis, bit) => {
-    registers.insert(basis, 1 << bit);
-  });
+  const registers = layout.spanOf(REGISTER);
   return Array.from({ length: 1 << fragment.register.length }, (_, i) => {
     let [row, column] = origin;
     fragment.register.forEach((basis, bit) => {

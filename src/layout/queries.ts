@@ -3,7 +3,7 @@
  * registers it moves, and which threads hold nothing but copies.
  */
 import { REGISTER } from "./dims.ts";
-import { applyColumns, Span } from "./gf2.ts";
+import { applyColumns } from "./gf2.ts";
 import type { LinearLayout } from "./linear-layout.ts";
 
 /**
@@ -11,8 +11,10 @@ import type { LinearLayout } from "./linear-layout.ts";
  * `threadPart ^ registerParts(layout)[r]`, where `threadPart` is the XOR of `threadBases`.
  */
 export function registerParts(layout: LinearLayout): number[] {
-  const bases = layout.basesOf(REGISTER);
-  return Array.from({ length: 1 << bases.length }, (_, register) => applyColumns(bases, register));
+  const parts = [0];
+  for (const basis of layout.basesOf(REGISTER))
+    for (let register = 0, known = parts.length; register < known; register++) parts.push(parts[register] ^ basis);
+  return parts;
 }
 
 /** One bit of a thread's position and the packed output that it adds (by XOR) when it is set. */
@@ -25,14 +27,15 @@ export interface ThreadBasis {
 
 /** The bits of a thread's position that matter, fastest first. */
 export function threadBases(layout: LinearLayout): ThreadBasis[] {
-  return [...layout.ins].reverse().flatMap(({ name }) =>
-    name === REGISTER
-      ? []
-      : layout
-          .basesOf(name)
-          .map((basis, bit) => ({ input: name, bit, basis }))
-          .filter(({ basis }) => basis !== 0),
-  );
+  const found: ThreadBasis[] = [];
+  for (let index = layout.ins.length - 1; index >= 0; index--) {
+    const input = layout.ins[index].name;
+    if (input === REGISTER) continue;
+    layout.basesOf(input).forEach((basis, bit) => {
+      if (basis !== 0) found.push({ input, bit, basis });
+    });
+  }
+  return found;
 }
 
 /** What limits a vector access besides the layout; an absent fact limits nothing. */
@@ -63,7 +66,7 @@ export function vectorWidth(layout: LinearLayout, axis: number | string, facts: 
   );
   const mask = maskOfAxis(layout, axis);
   const unit = mask & -mask;
-  const registers = new Span(layout.basesOf(REGISTER));
+  const registers = layout.spanOf(REGISTER);
   const threads = threadBases(layout).reduce((bits, { basis }) => bits | basis, 0);
   let width = 1;
   while (width * 2 <= limit && ((unit * width) & mask & ~threads) !== 0 && registers.contains(unit * width)) width *= 2;
@@ -78,10 +81,7 @@ export function vectorGroups(layout: LinearLayout, axis: number | string, width:
   const mask = maskOfAxis(layout, axis);
   const unit = mask & -mask;
   const bases = layout.basesOf(REGISTER);
-  const solver = new Span();
-  bases.forEach((basis, bit) => {
-    solver.insert(basis, 1 << bit);
-  });
+  const solver = layout.spanOf(REGISTER);
   /** The registers that stand for one step of 1, 2, 4, ... elements along the axis. */
   const steps: number[] = [];
   for (let step = 1; step < width; step *= 2) steps.push(solver.solve(unit * step)!);
