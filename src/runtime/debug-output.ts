@@ -6,16 +6,21 @@ import type { DebugOutput } from "../codegen/metadata.ts";
 import type { DType } from "../ir/index.ts";
 import { bf16BitsToF32, f16BitsToF32 } from "../support/float16.ts";
 
-/** What one launch printed, and the assertions that failed, in the order of the records. */
+/** What one launch printed, and the assertions that failed: by program (x fastest), within one program in the order of the records. */
 export interface DebugReport {
   readonly lines: readonly string[];
   readonly failures: readonly string[];
 }
 
+interface Message {
+  readonly program: readonly [number, number, number];
+  readonly text: string;
+}
+
 /** Decodes the buffer of one launch of `kernel`. Records that found no room are counted, not shown. */
 export function decodeDebugOutput(kernel: string, debug: DebugOutput, words: Uint32Array): DebugReport {
-  const lines: string[] = [];
-  const failures: string[] = [];
+  const printed: Message[] = [];
+  const failed: Message[] = [];
   const asked = words[0]!;
   const end = Math.min(1 + asked, debug.words);
   for (let position = 1; position < end; ) {
@@ -23,20 +28,28 @@ export function decodeDebugOutput(kernel: string, debug: DebugOutput, words: Uin
     if (site === undefined) break; // A record that was cut off.
     const length = 5 + site.dtypes.reduce((total, dtype) => total + (dtype === "i64" ? 2 : 1), 0);
     if (position + length > end) break;
-    const [x, y, z, element] = words.subarray(position + 1, position + 5);
-    const where = `program (${x}, ${y}, ${z})${site.shape.length > 0 ? `, element [${coordinates(element!, site.shape).join(", ")}]` : ""}`;
-    if (site.kind === "assert")
-      failures.push(`kernel "${kernel}": assertion failed: ${site.message} (${where}, ${site.location})`);
-    else
-      lines.push(
-        `${where}: ${[site.message, ...readValues(words, position + 5, site.dtypes)].filter(Boolean).join(" ")}`,
-      );
+    const [x, y, z, element] = words.subarray(position + 1, position + 5) as unknown as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    const at = site.shape.length > 0 ? ` [${coordinates(element, site.shape).join(", ")}]` : "";
+    const text =
+      site.kind === "print"
+        ? `${kernel}[${x},${y},${z}] ${site.message}${at}: ${readValues(words, position + 5, site.dtypes).join(", ")}`
+        : `kernel "${kernel}", program (${x}, ${y}, ${z}), assert at ${site.location}${at && `, element${at}`}: assertion failed: ${site.message}`;
+    (site.kind === "print" ? printed : failed).push({ program: [x, y, z], text });
     position += length;
   }
+  const lines = inOrder(printed);
   if (1 + asked > debug.words)
-    lines.push(`kernel "${kernel}": the debug buffer is full: ${1 + asked - debug.words} words of output are missing`);
-  return { lines, failures };
+    lines.push(`${kernel}: the debug buffer is full: ${1 + asked - debug.words} words of output are missing`);
+  return { lines, failures: inOrder(failed) };
 }
+
+const inOrder = (messages: Message[]): string[] =>
+  messages.sort(({ program: a }, { program: b }) => a[2] - b[2] || a[1] - b[1] || a[0] - b[0]).map(({ text }) => text);
 
 function coordinates(linear: number, shape: readonly number[]): number[] {
   const result = new Array<number>(shape.length);

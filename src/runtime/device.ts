@@ -2,13 +2,13 @@
  * @file `Device`: what every backend offers. A device makes tensors and launches kernels on them; launches are enqueued in order and
  * `read()` or `synchronize()` waits for them. What is common to all backends is here: a backend adds its memory and its launch.
  */
-import type { CompiledKernel } from "../codegen/metadata.ts";
 import type { DType } from "../ir/index.ts";
 import { elementBytes } from "../ir/index.ts";
 import { ArgumentError } from "../support/errors.ts";
 import type { LaunchValues } from "./arguments.ts";
 import type { HostData } from "./elements.ts";
 import { storedBits } from "./elements.ts";
+import type { Launchable } from "./specialize.ts";
 import type { Storage } from "./storage.ts";
 import { SharedStorage } from "./storage.ts";
 import { checkShape, rowMajorStrides, sizeOf } from "./strides.ts";
@@ -33,15 +33,15 @@ export abstract class Device implements Disposable {
   /** The adapter's or processor's own name. */
   abstract readonly name: string;
 
-  /** Memory for `byteLength` bytes, all zero. */
-  protected abstract allocate(byteLength: number): Storage;
+  /** Memory for `count` elements, all zero; unless `defined`, reading what was never written may be reported. */
+  protected abstract allocate(dtype: DType, count: number, defined: boolean): Storage;
 
   /**
-   * Enqueues a kernel and returns at once. A failed launch leaves its arguments intact.
+   * Enqueues a kernel and returns at once (the cpu backend runs it at once). A failed launch leaves its arguments intact.
    * @throws LaunchError, CompileError, DeviceError where the launch is refused; what goes wrong on the device is thrown by the next
    * `read()` or `synchronize()`.
    */
-  abstract launch(kernel: CompiledKernel, values: LaunchValues, options?: LaunchOptions): void;
+  abstract launch(kernel: Launchable, values: LaunchValues, options?: LaunchOptions): void;
 
   /** Waits for every launch so far. @throws KernelError, DeviceError: the first thing that went wrong since the last wait. */
   abstract synchronize(): Promise<void>;
@@ -75,11 +75,15 @@ export abstract class Device implements Disposable {
 
   /** A row-major tensor whose elements are not defined until they are written. */
   empty<D extends DType>(shape: readonly number[], dtype: D): Tensor<D> {
-    return this.zeros(shape, dtype); // Every backend's fresh memory is zero: WebGPU requires it.
+    return this.#make(shape, dtype, false);
   }
 
   /** A row-major tensor of zeros. */
   zeros<D extends DType>(shape: readonly number[], dtype: D): Tensor<D> {
+    return this.#make(shape, dtype, true);
+  }
+
+  #make<D extends DType>(shape: readonly number[], dtype: D, defined: boolean): Tensor<D> {
     checkShape(shape);
     if (elementBytes[dtype] === undefined) {
       throw new ArgumentError(
@@ -87,7 +91,7 @@ export abstract class Device implements Disposable {
         `dtype ${JSON.stringify(dtype)} is unknown: use one of ${Object.keys(elementBytes).join(", ")}`,
       );
     }
-    const memory = new SharedStorage(this.allocate(sizeOf(shape) * elementBytes[dtype]));
+    const memory = new SharedStorage(this.allocate(dtype, sizeOf(shape), defined));
     return new Tensor(this, memory, dtype, { shape, strides: rowMajorStrides(shape), offset: 0 });
   }
 }

@@ -264,6 +264,20 @@ describe("launch", () => {
     expect([...(await out.read())]).toEqual([0, 80, 79]);
   });
 
+  it("times launches on the device", async () => {
+    using x = device.zeros([512, 512], "f32");
+    using out = device.zeros([512, 512], "f32");
+    const timings = await device.profile(() => {
+      device.launch(scaleKernel, { x, out, scale: 1 });
+      device.launch(scaleKernel, { x, out, scale: 1 });
+    });
+    expect(timings.map(({ kernel }) => kernel)).toEqual(["scale", "scale"]);
+    for (const { milliseconds } of timings) expect(milliseconds).toBeGreaterThan(0);
+    expect(await device.profile(() => {})).toEqual([]);
+    using plain = await createWebGpuDevice({ adapter: "swiftshader", features: [] });
+    await expect(plain.profile(() => {})).rejects.toMatchObject({ code: "MISSING_FEATURE" });
+  });
+
   it("uses the buffers of the user's own device", async () => {
     using own = await createWebGpuDevice({ device: device.gpuDevice });
     const buffer = device.gpuDevice.createBuffer({ size: 32, usage: 0x80 | 0x4 | 0x8 });
@@ -436,7 +450,12 @@ describe("launch errors", () => {
     const large = small.zeros([2, 2 ** 24 + 1], "f32"); // 128 MiB and 8 bytes
     expect(() =>
       small.launch(scaleKernel, { x: large, out: small.zeros([2, 2], "f32"), scale: 1 }, { grid: [1] }),
-    ).toThrow(expect.objectContaining({ code: "BINDING_TOO_LARGE", message: expect.stringContaining("binds at most 134217728") }));
+    ).toThrow(
+      expect.objectContaining({
+        code: "BINDING_TOO_LARGE",
+        message: expect.stringContaining("binds at most 134217728"),
+      }),
+    );
     large.dispose();
   });
 
@@ -482,7 +501,7 @@ describe("print and assert", () => {
         debug: {
           words,
           sites: [
-            { kind: "print", message: "v =", location: "kernel.ts:3:1", dtypes: ["f32", "i32"], shape: [2, 2] },
+            { kind: "print", message: "v", location: "kernel.ts:3:1", dtypes: ["f32", "i32"], shape: [2, 2] },
             { kind: "assert", message: "v must not be negative", location: "kernel.ts:4:1", dtypes: [], shape: [] },
           ],
         },
@@ -503,11 +522,11 @@ describe("print and assert", () => {
     const x = device.tensor(Float32Array.of(1.5, -2), { shape: [2], dtype: "f32" });
     device.launch(kernel(64), { x }, { grid: [1] });
     await device.synchronize();
-    expect(printed).toEqual(["program (0, 0, 0), element [1, 1]: v = 1.5 -2"]);
+    expect(printed).toEqual(["talk[0,0,0] v [1, 1]: 1.5, -2"]);
     device.launch(kernel(64), { x }, { grid: [2] });
     await expect(x.read()).rejects.toMatchObject({
-      code: "ASSERTION_FAILED",
-      message: 'kernel "talk": assertion failed: v must not be negative (program (1, 0, 0), kernel.ts:4:1)',
+      code: "ASSERT",
+      message: 'kernel "talk", program (1, 0, 0), assert at kernel.ts:4:1: assertion failed: v must not be negative',
     });
     expect(printed.length).toBe(3);
   });
@@ -518,6 +537,6 @@ describe("print and assert", () => {
     device.launch(kernel(1 + 7 * 5 + 3), { x }, { grid: [100] });
     await device.synchronize();
     expect(printed.length).toBe(6);
-    expect(printed.at(-1)).toBe('kernel "talk": the debug buffer is full: 662 words of output are missing');
+    expect(printed.at(-1)).toBe("talk: the debug buffer is full: 662 words of output are missing");
   });
 });

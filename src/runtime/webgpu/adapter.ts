@@ -156,7 +156,7 @@ export function describeAdapter(adapter: GPUAdapter): AdapterDescription {
   }
   const sizes = { min: info.subgroupMinSize ?? 0, max: info.subgroupMaxSize ?? 0 };
   return {
-    kind: classify(info),
+    kind: adapterKindOf(info),
     name:
       info.description ||
       info.device ||
@@ -170,7 +170,8 @@ export function describeAdapter(adapter: GPUAdapter): AdapterDescription {
   };
 }
 
-function classify(info: GPUAdapterInfo): AdapterKind {
+/** Tells the two known software rasterisers, other software and hardware apart. */
+export function adapterKindOf(info: GPUAdapterInfo): AdapterKind {
   const text = `${info.vendor} ${info.architecture} ${info.device} ${info.description}`.toLowerCase();
   if (text.includes("swiftshader")) return "swiftshader";
   if (text.includes("llvmpipe")) return "lavapipe";

@@ -2,7 +2,9 @@
  * @file The WebGPU device: buffers, the pipeline cache and the launch. A launch checks everything that can be checked, enqueues and
  * returns; error scopes and the debug buffer are read at the next wait.
  */
-import type { CompiledKernel, DebugOutput } from "../../codegen/metadata.ts";
+import type { CompiledKernel, DebugOutput } from "../../codegen/index.ts";
+import { compile } from "../../codegen/index.ts";
+import type { WgslCapabilities } from "../../codegen/wgsl/index.ts";
 import type { DType } from "../../ir/index.ts";
 import { elementBytes } from "../../ir/index.ts";
 import { ArgumentError, DeviceError, KernelError, LaunchError } from "../../support/errors.ts";
@@ -11,12 +13,14 @@ import { checkAddresses32, resolveArguments, resolveGrid } from "../arguments.ts
 import { decodeDebugOutput } from "../debug-output.ts";
 import type { LaunchOptions, PrintHandler } from "../device.ts";
 import { Device } from "../device.ts";
+import type { Launchable } from "../specialize.ts";
+import { isCompiled, Specializer } from "../specialize.ts";
 import type { Storage } from "../storage.ts";
 import { SharedStorage } from "../storage.ts";
 import { checkShape, extentOf, rowMajorStrides } from "../strides.ts";
 import { Tensor } from "../tensor.ts";
 import type { AdapterDescription, AdapterKind, OpenedAdapter } from "./adapter.ts";
-import { openAdapter } from "./adapter.ts";
+import { adapterKindOf, openAdapter } from "./adapter.ts";
 import { boundRanges, packUniform } from "./bindings.ts";
 import { bufferGranularity, bufferUsage, mapModeRead, roundUp } from "./constants.ts";
 import { Failures } from "./failures.ts";
@@ -24,6 +28,8 @@ import type { Pipeline } from "./pipeline.ts";
 import { makePipeline } from "./pipeline.ts";
 import type { BufferQueue } from "./storage.ts";
 import { BufferStorage } from "./storage.ts";
+import type { LaunchTiming } from "./timer.ts";
+import { LaunchTimer } from "./timer.ts";
 
 /** How a WebGPU device is made. */
 export interface WebGpuOptions {
@@ -31,7 +37,7 @@ export interface WebGpuOptions {
   readonly adapter?: AdapterKind;
   /** The user's own device, instead of one made here. Tilewright never destroys it. */
   readonly device?: GPUDevice;
-  /** Which optional features to use if the adapter has them. Default: all that the compiler knows. */
+  /** Which optional features to use if the adapter has them. Default: all that are of use. */
   readonly features?: readonly GPUFeatureName[];
   /** `"adapter"`: the largest that the adapter offers; `"default"`: those that every WebGPU device has. Default: `"adapter"`. */
   readonly limits?: "adapter" | "default";
@@ -39,8 +45,8 @@ export interface WebGpuOptions {
   readonly onPrint?: PrintHandler;
 }
 
-/** The optional features that the compiler can make use of. */
-const usefulFeatures: readonly GPUFeatureName[] = ["shader-f16", "subgroups"];
+/** The optional features that the compiler can make use of, and the one for `profile`. */
+const usefulFeatures: readonly GPUFeatureName[] = ["shader-f16", "subgroups", "timestamp-query"];
 
 /** Opens an adapter and a device on it. @throws DeviceError `NO_ADAPTER`, `NO_DEVICE`. */
 export async function createWebGpuDevice(options: WebGpuOptions = {}): Promise<WebGpuDevice> {
@@ -58,6 +64,25 @@ export async function createWebGpuDevice(options: WebGpuOptions = {}): Promise<W
   return new WebGpuDevice(device, opened, options);
 }
 
+/** Describes a live device to the compiler. */
+function capabilitiesOf(
+  { features, limits, adapterInfo }: GPUDevice,
+  adapter: AdapterDescription | undefined,
+): WgslCapabilities {
+  const sizes = { min: adapterInfo?.subgroupMinSize ?? 0, max: adapterInfo?.subgroupMaxSize ?? 0 };
+  const known = sizes.min > 0 && sizes.max >= sizes.min;
+  return {
+    kind: adapter?.kind ?? (adapterInfo === undefined ? "hardware" : adapterKindOf(adapterInfo)),
+    features: { shaderF16: features.has("shader-f16"), subgroups: features.has("subgroups") },
+    ...(known ? { subgroupMinSize: sizes.min, subgroupMaxSize: sizes.max } : {}),
+    limits: {
+      maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
+      maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+      maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
+    },
+  };
+}
+
 export class WebGpuDevice extends Device implements BufferQueue {
   readonly backend = "webgpu";
   readonly name: string;
@@ -65,11 +90,17 @@ export class WebGpuDevice extends Device implements BufferQueue {
   readonly gpuDevice: GPUDevice;
   /** What the adapter is; undefined if the device is the user's and does not say. */
   readonly adapter: AdapterDescription | undefined;
+  /** What the compiler may use on this device. */
+  readonly capabilities: WgslCapabilities;
   // Dawn in Node lives only as long as the objects that it was reached through.
   readonly #opened: OpenedAdapter | undefined;
   readonly #failures: Failures;
   readonly #pipelines = new Map<string, Pipeline>();
   readonly #onPrint: PrintHandler;
+  readonly #compiled = new Specializer((kernel, specialization) =>
+    compile(kernel, "wgsl", { ...specialization, capabilities: this.capabilities }),
+  );
+  #timer: LaunchTimer | undefined;
 
   /** For `createWebGpuDevice`. */
   constructor(device: GPUDevice, opened: OpenedAdapter | undefined, { onPrint = console.log }: WebGpuOptions) {
@@ -77,7 +108,8 @@ export class WebGpuDevice extends Device implements BufferQueue {
     this.gpuDevice = device;
     this.#opened = opened;
     this.adapter = opened?.description;
-    this.name = opened?.description.name ?? device.adapterInfo?.description ?? device.label ?? "WebGPU device";
+    this.name = opened?.description.name || device.adapterInfo?.description || device.label || "WebGPU device";
+    this.capabilities = capabilitiesOf(device, this.adapter);
     this.#failures = new Failures(device);
     this.#onPrint = onPrint;
   }
@@ -125,8 +157,9 @@ export class WebGpuDevice extends Device implements BufferQueue {
     return (tensor.storage as BufferStorage).buffer;
   }
 
-  protected allocate(byteLength: number): Storage {
+  protected allocate(dtype: DType, count: number): Storage {
     this.assertUsable();
+    const byteLength = count * elementBytes[dtype];
     const size = Math.max(roundUp(byteLength, bufferGranularity), bufferGranularity);
     const { maxBufferSize } = this.gpuDevice.limits;
     if (size > maxBufferSize) {
@@ -140,8 +173,9 @@ export class WebGpuDevice extends Device implements BufferQueue {
     return new BufferStorage(this, buffer, byteLength, true);
   }
 
-  launch(kernel: CompiledKernel, values: LaunchValues, options: LaunchOptions = {}): void {
+  launch(launched: Launchable, values: LaunchValues, options: LaunchOptions = {}): void {
     this.assertUsable();
+    const kernel = isCompiled(launched) ? launched : this.#compiled.get(launched, values, options);
     const { metadata } = kernel;
     const { name } = metadata;
     const resolved = resolveArguments(name, metadata.arguments, values, this);
@@ -168,7 +202,7 @@ export class WebGpuDevice extends Device implements BufferQueue {
         entries.push({ binding: bindings.uniform!.binding, resource: { buffer: uniform } });
       }
       const encoder = this.gpuDevice.createCommandEncoder({ label: name });
-      const pass = encoder.beginComputePass({ label: name });
+      const pass = encoder.beginComputePass({ label: name, timestampWrites: this.#timer?.next(name) });
       pass.setPipeline(pipeline.pipeline);
       pass.setBindGroup(0, this.gpuDevice.createBindGroup({ label: name, layout: pipeline.layout, entries }));
       pass.dispatchWorkgroups(...grid);
@@ -226,7 +260,26 @@ export class WebGpuDevice extends Device implements BufferQueue {
     for (const line of lines) this.#onPrint(line);
     if (failures.length === 0) return undefined;
     const more = failures.length > 1 ? ` (and ${failures.length - 1} more)` : "";
-    return new KernelError("ASSERTION_FAILED", `${failures[0]}${more}`);
+    return new KernelError("ASSERT", `${failures[0]}${more}`);
+  }
+
+  /**
+   * Runs `work` and gives the time that each launch in it took on the device, in order.
+   * @throws DeviceError `MISSING_FEATURE` without `timestamp-query`.
+   */
+  async profile(work: () => void | Promise<void>): Promise<LaunchTiming[]> {
+    this.assertUsable();
+    const timer = new LaunchTimer(this.gpuDevice);
+    this.#timer = timer;
+    try {
+      await work();
+    } finally {
+      this.#timer = undefined;
+    }
+    const timings = await timer.read();
+    timer.dispose();
+    await this.settle();
+    return timings;
   }
 
   async synchronize(): Promise<void> {

@@ -1,0 +1,16 @@
+/**
+ * @file `runtime`: devices and tensors. `createDevice` finds a device (WebGPU hardware, WebGPU in software, or the interpreter), tensors
+ * are strided views on its memory, `launch` compiles, checks and enqueues kernels, and `doctor` says what was found and why. Runs in a
+ * page and in Node: everything of Node comes through `node/`, by dynamic import. May import every folder but `kernels`, `models` and `cli`.
+ */
+export type { Grid, LaunchValue, LaunchValues } from "./arguments.ts";
+export { CpuDevice, type CpuOptions } from "./cpu/device.ts";
+export { createDevice, type DeviceOptions } from "./create.ts";
+export { type Backend, Device, type LaunchOptions, type PrintHandler } from "./device.ts";
+export { type DoctorReport, doctor, renderDoctor } from "./doctor.ts";
+export type { HostData, TensorBits, TensorValues } from "./elements.ts";
+export type { Launchable } from "./specialize.ts";
+export { Tensor } from "./tensor.ts";
+export { type AdapterDescription, type AdapterKind, describeAdapter, findAdapters } from "./webgpu/adapter.ts";
+export { createWebGpuDevice, WebGpuDevice, type WebGpuOptions } from "./webgpu/device.ts";
+export type { LaunchTiming } from "./webgpu/timer.ts";

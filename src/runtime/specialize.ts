@@ -1,0 +1,83 @@
+/**
+ * @file From what a user launches to what a device runs. A kernel definition is traced and compiled anew for each choice of constants, each
+ * binding of its dtype variables and each set of facts about its arguments; what was made is kept. Sizes are not among them: another
+ * length never compiles anything.
+ */
+import type { CompiledKernel } from "../codegen/metadata.ts";
+import type { KernelDefinition, Specialization } from "../dsl/index.ts";
+import { isKernelDefinition } from "../dsl/index.ts";
+import type { DType, Kernel, ParameterFacts } from "../ir/index.ts";
+import { LaunchError } from "../support/errors.ts";
+import type { LaunchValues } from "./arguments.ts";
+import { factsOf } from "./arguments.ts";
+import type { LaunchOptions } from "./device.ts";
+import { Tensor } from "./tensor.ts";
+
+/** What can be launched: a kernel of the DSL, a traced kernel (Tile IR), or text that is compiled already. */
+export type Launchable = KernelDefinition | Kernel | CompiledKernel;
+
+export const isCompiled = (kernel: Launchable): kernel is CompiledKernel => "source" in kernel && "metadata" in kernel;
+
+/** Makes and keeps one `T` for each specialisation of each kernel. */
+export class Specializer<T> {
+  readonly #make: (kernel: KernelDefinition | Kernel, specialization: Specialization) => T;
+  readonly #made = new WeakMap<object, Map<string, T>>();
+
+  constructor(make: (kernel: KernelDefinition | Kernel, specialization: Specialization) => T) {
+    this.#make = make;
+  }
+
+  get(kernel: KernelDefinition | Kernel, values: LaunchValues, options: LaunchOptions): T {
+    const specialization = isKernelDefinition(kernel)
+      ? specializationOf(kernel, values, options)
+      : noConstants(kernel, options);
+    let made = this.#made.get(kernel);
+    if (made === undefined) {
+      made = new Map();
+      this.#made.set(kernel, made);
+    }
+    const key = JSON.stringify(specialization);
+    let result = made.get(key);
+    if (result === undefined) {
+      result = this.#make(kernel, specialization);
+      made.set(key, result);
+    }
+    return result;
+  }
+}
+
+function noConstants(kernel: Kernel, { constants }: LaunchOptions): Specialization {
+  if (constants !== undefined && Object.keys(constants).length > 0) {
+    throw new LaunchError(
+      "CONSTANTS",
+      `kernel "${kernel.name}" is traced already: its constants cannot be set by the launch`,
+    );
+  }
+  return {};
+}
+
+/** Constants as the launch gives them, dtype variables and facts as the arguments show them. */
+function specializationOf(
+  definition: KernelDefinition,
+  values: LaunchValues,
+  { constants = {} }: LaunchOptions,
+): Specialization {
+  const dtypes: Record<string, DType> = {};
+  const facts: Record<string, ParameterFacts> = {};
+  for (const { name, dtype } of definition.parameters) {
+    const value = values[name];
+    if (!(value instanceof Tensor)) continue;
+    facts[name] = factsOf(value);
+    if (!definition.dtypeVariables.includes(dtype)) continue;
+    const bound = dtypes[dtype];
+    if (bound !== undefined && bound !== value.dtype) {
+      throw new LaunchError(
+        "ARGUMENT_DTYPE",
+        `kernel "${definition.name}": the argument "${name}" is ${value}, but another argument of dtype ${dtype} is ${bound}`,
+      );
+    }
+    dtypes[dtype] = value.dtype;
+  }
+  const sorted = Object.fromEntries(Object.entries(constants).sort(([a], [b]) => (a < b ? -1 : 1)));
+  return { constants: sorted, dtypes, facts };
+}

@@ -1,0 +1,2 @@
+import { describe, expect, it } from "vitest";
+import { parseKernel } from "../../src/ir/index.ts";
