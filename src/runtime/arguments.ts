@@ -3,9 +3,10 @@
  * that the compiled code takes. Every error names the kernel, the argument, its shape and the rule. Shared by all backends.
  */
 import type { LaunchArgument } from "../codegen/metadata.ts";
-import type { ParameterFacts } from "../ir/index.ts";
+import type { DType, ParameterFacts } from "../ir/index.ts";
 import { elementBytes } from "../ir/index.ts";
 import { LaunchError } from "../support/errors.ts";
+import { roundToBf16, roundToF16 } from "../support/float16.ts";
 import { evaluateGridExpression } from "../support/grid-expression.ts";
 import type { Device } from "./device.ts";
 import { extentOf } from "./strides.ts";
@@ -62,7 +63,7 @@ export function resolveArguments(
           value instanceof Tensor ? "ARGUMENT_KIND" : "ARGUMENT_RANGE",
           `the argument "${name}" must be ${describe(parameter)}, but ${problem}`,
         );
-      scalars[name] = dtype === "i64" ? BigInt(value as number) : (value as number | boolean);
+      scalars[name] = storedScalar(dtype, value as number | bigint | boolean);
     } else if (!(value instanceof Tensor)) {
       fail("ARGUMENT_KIND", `the argument "${name}" must be ${describe(parameter)}, but is ${String(value)}`);
     } else {
@@ -72,6 +73,14 @@ export function resolveArguments(
     }
   }
   return { tensors, scalars };
+}
+
+/** A checked scalar as a kernel sees it: rounded to its dtype. */
+function storedScalar(dtype: DType, value: number | bigint | boolean): number | bigint | boolean {
+  if (dtype === "i64") return BigInt(value);
+  if (dtype === "f16") return roundToF16(Number(value));
+  if (dtype === "bf16") return roundToBf16(Number(value));
+  return dtype === "bool" ? value : dtype === "f32" ? Math.fround(Number(value)) : Number(value);
 }
 
 function describe({ kind, dtype, rank }: LaunchArgument): string {
@@ -129,6 +138,8 @@ function brokenFact(
   const strides = passedStrides(tensor);
   if (unitStride && strides.at(-1) !== 1) return "the kernel was compiled for a last axis with stride 1";
   const bytes = elementBytes[tensor.dtype];
+  if (tensor.storage.alignment % alignment !== 0)
+    return `the kernel was compiled for memory whose size is a multiple of ${alignment} bytes, this buffer's is one of ${tensor.storage.alignment}`;
   if ((tensor.offset * bytes) % alignment !== 0)
     return `the kernel was compiled for a start at a multiple of ${alignment} bytes`;
   if (kind === "tensor" && strides.some((stride) => stride !== 1 && (stride * bytes) % alignment !== 0)) {
@@ -144,12 +155,13 @@ export function passedStrides({ shape, strides }: Tensor): number[] {
 
 /**
  * The strongest facts that hold for a tensor, for compiling a kernel to it: the largest power of two up to 16 bytes that divides its
- * start and every stride other than 1, and whether the last stride is 1.
+ * start, every stride other than 1 and the memory's size, and whether the last stride is 1.
  */
 export function factsOf(tensor: Tensor): ParameterFacts {
   const strides = passedStrides(tensor);
   const bytes = elementBytes[tensor.dtype];
   const distances = [tensor.offset, ...strides.filter((stride) => stride !== 1)].map((elements) => elements * bytes);
+  distances.push(tensor.storage.alignment);
   const alignment = [16, 8, 4, 2, 1].find((candidate) => distances.every((distance) => distance % candidate === 0))!;
   return { alignment, unitStride: strides.at(-1) === 1 };
 }

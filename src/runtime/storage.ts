@@ -4,6 +4,8 @@
  */
 export interface Storage {
   readonly byteLength: number;
+  /** The largest power of two, up to 16, that divides the memory's start and its size: how widely it may be accessed up to its end. */
+  readonly alignment: number;
   /** The bytes `[byteOffset, byteOffset + byteLength)` as they are after every launch enqueued so far. */
   read(byteOffset: number, byteLength: number): Promise<ArrayBuffer>;
   /** Writes after every launch enqueued so far. `bytes` is copied at once. */

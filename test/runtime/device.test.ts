@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { CompiledKernel, LaunchArgument, LaunchMetadata } from "../../src/codegen/metadata.ts";
 import { launchParameters } from "../../src/codegen/metadata.ts";
 import type { DType } from "../../src/ir/index.ts";
+import { factsOf } from "../../src/runtime/arguments.ts";
 import type { HostData } from "../../src/runtime/elements.ts";
 import type { WebGpuDevice } from "../../src/runtime/webgpu/device.ts";
 import { createWebGpuDevice } from "../../src/runtime/webgpu/device.ts";
@@ -230,15 +231,13 @@ describe("launch", () => {
       { out, b: true, i8: -2, i32: -3, u32: 2 ** 32 - 1, f16: 1 + 2 ** -11, bf16: -1, f32: 0.1, i64: -1n },
       { grid: [1] },
     );
-    const f32 = new Uint32Array(Float32Array.of(0.1).buffer)[0];
+    const floats = [...new Uint32Array(Float32Array.of(1, -1, 0.1).buffer)]; // f16 and bf16 come as the f32 they round to
     expect([...(await out.read())]).toEqual([
       1,
       2 ** 32 - 2,
       2 ** 32 - 3,
       2 ** 32 - 1,
-      0x3c00,
-      0xbf80,
-      f32,
+      ...floats,
       2 ** 32 - 1,
       2 ** 32 - 1,
     ]);
@@ -290,6 +289,8 @@ describe("launch", () => {
     expect(() => own.fromBuffer(buffer, { shape: [9], dtype: "f32" })).toThrow(
       expect.objectContaining({ code: "BUFFER_SIZE" }),
     );
+    const unpadded = device.gpuDevice.createBuffer({ size: 24, usage: 0x80 | 0x4 | 0x8, label: "unpadded" });
+    expect(factsOf(own.fromBuffer(unpadded, { shape: [4], dtype: "f32" }))).toEqual({ alignment: 8, unitStride: true });
     const narrow = device.gpuDevice.createBuffer({ size: 32, usage: 0x80 });
     expect(() => own.fromBuffer(narrow, { shape: [8], dtype: "f32" })).toThrow(
       expect.objectContaining({ code: "BUFFER_USAGE" }),

@@ -29,6 +29,7 @@ export interface CpuOptions {
 /** Memory as one typed array of the stored bits. */
 class ArrayStorage implements Storage {
   readonly data: StorageArray;
+  readonly alignment = 16;
   /** One byte an element, 0 where it was never written; undefined where every element is defined. */
   readonly written: Uint8Array | undefined;
 

@@ -4,9 +4,8 @@
  */
 import type { LaunchMetadata, WgslBindings } from "../../codegen/metadata.ts";
 import type { DType } from "../../ir/index.ts";
-import { elementBytes } from "../../ir/index.ts";
+import { elementBytes, isFloat } from "../../ir/index.ts";
 import { LaunchError } from "../../support/errors.ts";
-import { f32ToBf16Bits, f32ToF16Bits } from "../../support/float16.ts";
 import type { ResolvedArguments } from "../arguments.ts";
 import { extentOf } from "../strides.ts";
 import type { Tensor } from "../tensor.ts";
@@ -91,30 +90,29 @@ function checkAliasing(
   }
 }
 
-/** The bytes of the uniform block. */
+/** The bytes of the uniform block. A parameter that the kernel never touches is not bound: its offset is 0. */
 export function packUniform(
   kernel: string,
   uniform: NonNullable<WgslBindings["uniform"]>,
-  scalars: ResolvedArguments["scalars"],
+  { tensors, scalars }: ResolvedArguments,
   ranges: ReadonlyMap<string, BoundRange>,
 ): ArrayBuffer {
   const view = new DataView(new ArrayBuffer(uniform.size));
   for (const { name, offset, dtype } of uniform.fields) {
+    const of = name.endsWith(".offset") ? name.slice(0, -".offset".length) : undefined;
     const value =
-      scalars[name] ??
-      (name.endsWith(".offset") ? ranges.get(name.slice(0, -".offset".length))?.elementOffset : undefined);
-    if (value === undefined)
+      scalars[name] ?? (of !== undefined && tensors.has(of) ? (ranges.get(of)?.elementOffset ?? 0) : undefined);
+    if (value === undefined) {
       throw new LaunchError("UNIFORM_FIELD", `kernel "${kernel}": nothing to pass for the uniform field "${name}"`);
+    }
     writeScalar(view, offset, dtype, value);
   }
   return view.buffer;
 }
 
-/** Every scalar takes a whole 32-bit word (i64: two); narrow ones its low bits, sign-extended where signed. */
+/** Fields are whole words: i64 takes two, every float an f32, every other integer and bool 32 bits. */
 function writeScalar(view: DataView, offset: number, dtype: DType, value: number | bigint | boolean): void {
-  if (dtype === "f32") view.setFloat32(offset, Number(value), true);
-  else if (dtype === "f16") view.setUint32(offset, f32ToF16Bits(Number(value)), true);
-  else if (dtype === "bf16") view.setUint32(offset, f32ToBf16Bits(Number(value)), true);
+  if (isFloat(dtype)) view.setFloat32(offset, Number(value), true);
   else if (dtype === "i64") view.setBigInt64(offset, BigInt(value), true);
   else if (dtype === "u32") view.setUint32(offset, Number(value), true);
   else view.setInt32(offset, Number(value), true);

@@ -198,7 +198,7 @@ export class WebGpuDevice extends Device implements BufferQueue {
         throw new LaunchError("BINDING", `kernel "${name}": nothing to bind for "${parameter}"`);
       });
       if (uniform !== undefined) {
-        queue.writeBuffer(uniform, 0, packUniform(name, bindings.uniform!, resolved.scalars, ranges));
+        queue.writeBuffer(uniform, 0, packUniform(name, bindings.uniform!, resolved, ranges));
         entries.push({ binding: bindings.uniform!.binding, resource: { buffer: uniform } });
       }
       const encoder = this.gpuDevice.createCommandEncoder({ label: name });

@@ -17,6 +17,7 @@ export interface BufferQueue {
 export class BufferStorage implements Storage {
   readonly buffer: GPUBuffer;
   readonly byteLength: number;
+  readonly alignment: number;
   readonly #device: BufferQueue;
   readonly #owned: boolean;
 
@@ -25,6 +26,7 @@ export class BufferStorage implements Storage {
     this.#device = device;
     this.buffer = buffer;
     this.byteLength = byteLength;
+    this.alignment = [16, 8, 4].find((candidate) => buffer.size % candidate === 0)!; // A user's buffer may be less padded.
     this.#owned = owned;
   }
 
