@@ -1,10 +1,15 @@
 /**
- * @file The independent references of the attention tests, in plain TypeScript: attention in f64 (`attentionReference`), and the naive
- * computation that a framework would do in the tensors' own dtype (`attentionNaive`), whose error scales the allowed one.
- * Tensors are dense, row-major `[B, H, T, D]`.
+ * @file Attention in plain TypeScript, to compare with: in f64 (`attentionReference`), and as a framework computes it naively in the
+ * tensors' own dtype (`attentionNaive`), whose error says which error is fair. It shares no code with the compiler. Tensors are dense,
+ * row-major `[B, H, T, D]`.
  */
-import { type FloatDType, roundTo } from "./rounding.ts";
+import { roundToBf16, roundToF16 } from "../../support/float16.ts";
 
+export type FloatDType = "f16" | "bf16" | "f32";
+
+const rounding = { f16: roundToF16, bf16: roundToBf16, f32: Math.fround } as const;
+
+/** The shapes of one call: `[batch, queryHeads, queries, headDim]` and `[batch, keyHeads, keys, headDim | valueDim]`. */
 export interface AttentionCase {
   readonly batch: number;
   readonly queryHeads: number;
@@ -39,7 +44,7 @@ export function attentionNaive(
   k: Values,
   v: Values,
 ): AttentionResult {
-  return attend(shape, q, k, v, (x) => roundTo(dtype, x), Math.fround);
+  return attend(shape, q, k, v, rounding[dtype], Math.fround);
 }
 
 function attend(

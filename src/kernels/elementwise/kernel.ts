@@ -1,0 +1,28 @@
+/** @file The plain elementwise kernels that a decoder needs: the sum of two tensors, and a strided copy that may convert. */
+import { kernel, tl } from "../../dsl/index.ts";
+
+export const addKernel = kernel({
+  name: "add",
+  constants: { BLOCK: 512 },
+  params: { a: tl.tensor("T", 2), b: tl.tensor("T", 2), out: tl.tensor("T", 2) },
+  grid: (p, { BLOCK }) => [tl.cdiv(p.out.shape(1), BLOCK), p.out.shape(0)],
+  body(p, { BLOCK }) {
+    const column = tl.programId(0).mul(BLOCK);
+    const row = tl.programId(1);
+    const [a, b] = [p.a.load([row, column], [BLOCK]), p.b.load([row, column], [BLOCK])];
+    p.out.store([row, column], a.to("f32").add(b.to("f32")).to(p.out.dtype));
+  },
+});
+
+export const copyKernel = kernel({
+  name: "copy",
+  constants: { BLOCK: 32, WIDTH: 64 },
+  params: { from: tl.tensor("S", 4), to: tl.tensor("T", 4) },
+  grid: (p, { BLOCK }) => [tl.cdiv(p.from.shape(2), BLOCK), p.from.shape(1), p.from.shape(0)],
+  body(p, { BLOCK, WIDTH }) {
+    const row = tl.programId(0).mul(BLOCK);
+    const [head, batch] = [tl.programId(1), tl.programId(2)];
+    const tile = p.from.at(batch, head).load([row, 0], [BLOCK, WIDTH]);
+    p.to.at(batch, head).store([row, 0], tile.to(p.to.dtype));
+  },
+});

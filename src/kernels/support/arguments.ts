@@ -1,0 +1,77 @@
+/**
+ * @file Checks of operator arguments, shared by every host operator. An error names the operator, the argument, its shape and the rule.
+ */
+import type { DType } from "../../ir/index.ts";
+import type { Device, Tensor } from "../../runtime/index.ts";
+import { ArgumentError } from "../../support/errors.ts";
+
+/** A pattern for a shape: a number must be equal, a name stands for one size wherever it occurs. */
+export type ShapePattern = readonly (number | string)[];
+
+/** Collects the checks of one call. Names bound by one tensor's shape hold for the next. */
+export class ArgumentChecker {
+  readonly #operator: string;
+  readonly #sizes = new Map<string, { readonly size: number; readonly from: string }>();
+  #device: { readonly device: Device; readonly name: string } | undefined;
+
+  constructor(operator: string) {
+    this.#operator = operator;
+  }
+
+  fail(code: string, message: string): never {
+    throw new ArgumentError(code, `${this.#operator}: ${message}`);
+  }
+
+  /**
+   * Checks that `tensor` has one of the dtypes, the shape of the pattern, and lives on the device of the tensors before.
+   * @throws ArgumentError `ARGUMENT_MISSING`, `ARGUMENT_DTYPE`, `ARGUMENT_SHAPE`, `ARGUMENT_DEVICE`.
+   */
+  tensor(name: string, tensor: Tensor, pattern: ShapePattern, dtypes: readonly DType[]): Tensor {
+    if (typeof tensor?.dtype !== "string") this.fail("ARGUMENT_MISSING", `"${name}" must be a tensor of a device, got ${String(tensor)}`);
+    const shape = `[${tensor.shape.join(", ")}]`;
+    const wanted = `[${pattern.join(", ")}]`;
+    if (!dtypes.includes(tensor.dtype)) this.fail("ARGUMENT_DTYPE", `"${name}" is ${tensor.dtype}, but must be ${dtypes.join(" or ")}`);
+    if (tensor.shape.length !== pattern.length) this.fail("ARGUMENT_SHAPE", `"${name}" has shape ${shape}, but must be ${wanted}`);
+    for (const [axis, extent] of pattern.entries()) {
+      const size = tensor.shape[axis]!;
+      const bound = typeof extent === "number" ? { size: extent, from: "" } : this.#sizes.get(extent);
+      if (bound === undefined) this.#sizes.set(extent as string, { size, from: name });
+      else if (bound.size !== size) {
+        const why = bound.from === "" ? "" : ` (${extent} is ${bound.size} by "${bound.from}")`;
+        this.fail("ARGUMENT_SHAPE", `"${name}" has shape ${shape}, but must be ${wanted}${why}`);
+      }
+    }
+    if (this.#device && this.#device.device !== tensor.device) this.fail("ARGUMENT_DEVICE", `"${name}" lives on another device than "${this.#device.name}"`);
+    this.#device ??= { device: tensor.device, name };
+    return tensor;
+  }
+
+  /** The size that `name` was bound to by a tensor's shape. */
+  size(name: string): number {
+    return this.#sizes.get(name)!.size;
+  }
+
+  get device(): Device {
+    return this.#device!.device;
+  }
+
+  /** A finite number. @throws ArgumentError `ARGUMENT_VALUE`. */
+  number(name: string, value: number, { above = Number.NEGATIVE_INFINITY }: { above?: number } = {}): number {
+    if (typeof value !== "number" || !Number.isFinite(value) || value <= above)
+      this.fail("ARGUMENT_VALUE", `"${name}" must be a finite number${above === Number.NEGATIVE_INFINITY ? "" : ` above ${above}`}, got ${String(value)}`);
+    return value;
+  }
+
+  /** An integer that is at least `from`. @throws ArgumentError `ARGUMENT_VALUE`. */
+  integer(name: string, value: number, from = 0): number {
+    if (!Number.isInteger(value) || value < from) this.fail("ARGUMENT_VALUE", `"${name}" must be an integer of at least ${from}, got ${String(value)}`);
+    return value;
+  }
+
+  /** The given output, checked, or a new tensor on the call's device. */
+  output(name: string, given: Tensor | undefined, shape: readonly number[], dtype: DType): Tensor {
+    return given === undefined ? this.device.empty(shape, dtype) : this.tensor(name, given, shape, [dtype]);
+  }
+}
+
+export const floatDTypes = ["f16", "bf16", "f32"] as const satisfies readonly DType[];
