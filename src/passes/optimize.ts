@@ -7,12 +7,14 @@ import { canonicalize } from "./canonicalize.ts";
 import { eliminateCommonSubexpressions } from "./cse.ts";
 import { eliminateDeadCode } from "./dce.ts";
 import { hoistLoopInvariants } from "./licm.ts";
+import { foldRanges } from "./range-folding.ts";
 
 export type Pass = (kernel: Kernel) => Kernel;
 
 /** The passes of one round, in order. */
 export const passes: readonly (readonly [name: string, pass: Pass])[] = [
   ["canonicalize", canonicalize],
+  ["ranges", foldRanges],
   ["cse", eliminateCommonSubexpressions],
   ["licm", hoistLoopInvariants],
   ["dce", eliminateDeadCode],
