@@ -14,6 +14,9 @@ export class Access {
   /** Index in the region's data of each tile element, or -1 where it is not accessed. Valid during `visit`. */
   readonly elements: Float64Array;
 
+  /** Whether addresses were left out because they lie in a region that comes later. */
+  #others = false;
+
   constructor(machine: Machine, operation: Operation, length: number, verb: "reads" | "writes") {
     this.#machine = machine;
     this.#operation = operation;
@@ -23,29 +26,39 @@ export class Access {
 
   /** Calls `visit` for each region that the addresses where `mask` is true lie in, with `elements` set for it. */
   forEachRegion(addresses: Float64Array, mask: Uint8Array | undefined, visit: (region: Region) => void): void {
-    const done = new Set<Region>();
-    for (;;) {
-      const region = this.#nextRegion(addresses, mask, done);
-      if (!region) return;
-      visit(region);
-      done.add(region);
+    const first = this.#select(addresses, mask, []);
+    if (!first) return;
+    visit(first);
+    for (const done = [first]; this.#others; ) {
+      const next = this.#select(addresses, mask, done)!;
+      visit(next);
+      done.push(next);
     }
   }
 
-  /** Sets `elements` for the first region that is not done; undefined when all are. */
-  #nextRegion(addresses: Float64Array, mask: Uint8Array | undefined, done: ReadonlySet<Region>): Region | undefined {
+  /** Sets `elements` for the first region that is not done, and `others` if more remain; undefined if nothing is accessed. */
+  #select(addresses: Float64Array, mask: Uint8Array | undefined, done: readonly Region[]): Region | undefined {
     const { elements } = this;
+    this.#others = false;
     let region: Region | undefined;
-    let [base, low, high] = [0, 0, 0];
+    let base = 0;
+    let low = 0;
+    let high = 0;
     for (let i = 0; i < elements.length; i++) {
       elements[i] = -1;
-      if (mask && mask[i] === 0) continue;
+      if (mask !== undefined && mask[i] === 0) continue;
       let element = addresses[i]! - base;
       if (!(element >= low && element < high)) {
         const here = this.#locate(addresses[i]!, i);
-        if (done.has(here) || (region && here !== region)) continue;
+        if (done.includes(here)) continue;
+        if (region !== undefined) {
+          this.#others = true;
+          continue;
+        }
         region = here;
-        ({ base, low, high } = here);
+        base = here.base;
+        low = here.low;
+        high = here.high;
         element = addresses[i]! - base;
       }
       elements[i] = element;
