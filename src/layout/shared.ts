@@ -114,8 +114,7 @@ export function conflictsOfOffsets(laneOffsets: readonly number[], elementBytes:
   const passBits = Math.min(laneOffsets.length, lanesOfPass(bytes));
   const ideal = 1 << (laneOffsets.length - passBits);
   const words = laneOffsets.slice(0, passBits).map((offset) => Math.floor((offset * elementBytes) / 4));
-  for (let word = 1; word * 4 < bytes; word *= 2) words.push(word);
-  // A linear image meets every bank that it meets equally often.
+  // A linear image meets every bank that it meets equally often. The words inside a lane's vector lie in banks of their own.
   const bank = BANK_CYCLE_BYTES / 4 - 1;
   const perBank = 1 << (rankOf(words) - rankOf(words.map((word) => word & bank)));
   return { wavefronts: ideal * perBank, ideal, conflicts: ideal * (perBank - 1) };

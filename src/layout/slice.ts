@@ -29,22 +29,15 @@ export function registersOfReduce(layout: LinearLayout, axis: number): number[] 
 
 /**
  * A source of shape `sourceShape` whose reduction along `axis` has layout `result`: the axis is spread over the lanes, then the
- * warps, that `result` leaves idle, then over registers.
+ * warps, that hold nothing but copies in `result`, then over new registers.
  */
 export function sourceOfReduce(result: LinearLayout, axis: number, sourceShape: readonly number[]): LinearLayout {
   const outs = tileDims(sourceShape);
   const grown = insertAxis(result, axis, outs);
-  const columns = [...grown.columns];
   const unit = 1 << shiftOfAxis(outs, axis);
   const bits = outs[axis].bits;
   let placed = 0;
-  let at = 0;
-  for (const { name, bits: inBits } of [...grown.ins].reverse()) {
-    if (name !== REGISTER)
-      for (let bit = at; bit < at + inBits && placed < bits; bit++)
-        if (columns[bit] === 0) columns[bit] = unit << placed++;
-    at += inBits;
-  }
+  const columns = grown.columns.map((column) => (column === 0 && placed < bits ? unit << placed++ : column));
   const rest = Array.from({ length: bits - placed }, (_, i) => unit << (placed + i));
   return withRegisters(new LinearLayout(grown.ins, outs, columns), rest, "above");
 }

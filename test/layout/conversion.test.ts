@@ -48,6 +48,16 @@ const withinWarps = fc
 
 const parity = (bits: number) => [...bits.toString(2)].filter((bit) => bit === "1").length & 1;
 
+/** The packed elements in the registers of every thread, by [warp][lane]. */
+function heldBy(layout: LinearLayout): number[][][] {
+  const flat = layout.flattenOuts("o");
+  return Array.from({ length: layout.sizeOf("warp") }, (_, warp) =>
+    Array.from({ length: layout.sizeOf("lane") }, (_, lane) =>
+      Array.from({ length: layout.sizeOf("register") }, (_, register) => flat.coordinates({ warp, lane, register })[0]),
+    ),
+  );
+}
+
 /** Executes a plan as a warp would: registers hold packed elements. Returns what each thread ends up with. */
 function execute(plan: ShufflePlan, source: LinearLayout, target: LinearLayout): number[][][] {
   const swap = (registers: number[], swaps: readonly ConditionalSwap[], position: Record<string, number>): number[] =>
@@ -55,13 +65,8 @@ function execute(plan: ShufflePlan, source: LinearLayout, target: LinearLayout):
       const odd = Object.entries(masks).reduce((sum, [input, mask]) => sum ^ parity(position[input] & mask), 0);
       return odd ? now.map((_, register) => now[register ^ registerMask]) : now;
     }, registers);
-  return Array.from({ length: source.sizeOf("warp") }, (_, warp) => {
-    const sent = Array.from({ length: source.sizeOf("lane") }, (_, lane) => {
-      const held = Array.from({ length: source.sizeOf("register") }, (_, register) =>
-        source.flattenOuts("o").coordinates({ warp, lane, register }),
-      ).flat();
-      return swap(held, plan.before, { warp, lane });
-    });
+  return heldBy(source).map((lanes, warp) => {
+    const sent = lanes.map((held, lane) => swap(held, plan.before, { warp, lane }));
     return Array.from({ length: target.sizeOf("lane") }, (_, lane) => {
       const from = plan.sourceLane.coordinates({ warp, lane })[0];
       const received = plan.rounds.map((round) => {
@@ -77,7 +82,8 @@ describe("conversion between layouts", () => {
   it("maps each place of the target to a place of the source with the same element", () => {
     fc.assert(
       fc.property(heldBySameThreads, heldBySameThreads, (source, target) => {
-        const { kind, map } = conversionBetween(source, target);
+        const { kind, map, shuffle } = conversionBetween(source, target);
+        if (shuffle !== undefined) expect(execute(shuffle, source, target)).toEqual(heldBy(target));
         const wrong = [...places(target)].filter((place) => {
           const [warp, lane, register] = map.coordinates({
             warp: place.warp,
@@ -128,22 +134,11 @@ describe("conversion between layouts", () => {
         const { kind, shuffle, registers } = conversionBetween(source, target);
         kinds.add(kind);
         expect(kind).not.toBe("shared");
-        const wanted = (warp: number, lane: number) =>
-          [...Array(target.sizeOf("register")).keys()].map(
-            (register) => target.flattenOuts("o").coordinates({ warp, lane, register })[0],
+        if (shuffle !== undefined) expect(execute(shuffle, source, target)).toEqual(heldBy(target));
+        else
+          expect(heldBy(source).map((lanes) => lanes.map((held) => registers!.map((from) => held[from])))).toEqual(
+            heldBy(target),
           );
-        if (shuffle !== undefined) {
-          const result = execute(shuffle, source, target);
-          result.forEach((lanes, warp) => {
-            lanes.forEach((held, lane) => {
-              expect(held).toEqual(wanted(warp, lane));
-            });
-          });
-        } else
-          for (let register = 0; register < target.sizeOf("register"); register++)
-            expect(source.coordinates({ lane: 5, warp: 1, register: registers![register] })).toEqual(
-              target.coordinates({ lane: 5, warp: 1, register }),
-            );
       }),
       { numRuns: 300 },
     );
@@ -171,6 +166,20 @@ describe("conversion between layouts", () => {
     const one = mmaLayout({ ...options, shape: [16, 64], warpsPerCta: [1, 1], role: "accumulator" });
     const perRow = layoutOfReduce(one, 1);
     expect(conversionBetween(perRow, defaultBlocked({ shape: [16], warps: 1 })).kind).toBe("shuffle");
+  });
+
+  it("exchanges registers within threads where which one depends on the thread", () => {
+    const source = LinearLayout.fromBases({ warp: [], lane: [[4], [8]], register: [[1], [2]] }, { dim0: 16 });
+    const target = LinearLayout.fromBases({ warp: [], lane: [[5], [11]], register: [[1], [2]] }, { dim0: 16 });
+    const { kind, shuffle } = conversionBetween(source, target);
+    expect(kind).toBe("shuffle");
+    expect(shuffle!.rounds.every((round) => round.stays)).toBe(true);
+    // Lane bit 0 asks for register ^ 1, lane bit 1 for register ^ 3.
+    expect(shuffle!.before).toEqual([
+      { masks: { lane: 1 }, registerMask: 1 },
+      { masks: { lane: 2 }, registerMask: 3 },
+    ]);
+    expect(execute(shuffle!, source, target)).toEqual(heldBy(target));
   });
 
   it("knows no shuffle where there are no lanes", () => {
