@@ -1,0 +1,115 @@
+/**
+ * @file Where in the author's source something was written: found from the stack at the call. Capturing a stack is cheap (a few
+ * microseconds) and writing it out is not, so an operation keeps the capture and reads it when somebody asks for the line.
+ * Works on the stacks of V8, SpiderMonkey and JavaScriptCore; needs nothing of Node. Without a stack there is no location.
+ */
+import type { Location } from "../ir/index.ts";
+
+/** One line of a stack: a location and the function it is in, if that has a name. */
+export interface Frame extends Location {
+  readonly function: string | undefined;
+}
+
+/** V8 has these two; others may not. */
+const errors = Error as { captureStackTrace?: (holder: object) => void; stackTraceLimit?: number };
+
+/** Deep enough for the frames of this folder and one of the author; the chain of an error is deeper. */
+const locationDepth = 16;
+const chainDepth = 64;
+
+/** Something whose `stack` is the stack of the caller, written out when first read. */
+function capture(depth: number): { readonly stack?: string } {
+  const limit = errors.stackTraceLimit;
+  errors.stackTraceLimit = depth;
+  try {
+    if (!errors.captureStackTrace) return new Error();
+    const holder: { stack?: string } = {};
+    errors.captureStackTrace(holder);
+    return holder;
+  } finally {
+    errors.stackTraceLimit = limit;
+  }
+}
+
+/** "    at name (file:line:column)", "    at file:line:column" or "name@file:line:column". */
+const framePattern = /^\s*at (?:(?:async )?(?:new )?(.*?) \()?(.+?):(\d+):(\d+)\)?$|^(.*?)@(.+?):(\d+):(\d+)$/;
+
+/** The frames of a stack's text, innermost first; lines that are no frame are left out. */
+export function parseStack(stack: string): Frame[] {
+  const frames: Frame[] = [];
+  for (const text of stack.split("\n")) {
+    const match = framePattern.exec(text);
+    if (!match) continue;
+    const [, name, file, line, column, otherName, otherFile, otherLine, otherColumn] = match;
+    frames.push({
+      function: (name ?? otherName) || undefined,
+      file: decodeURI((file ?? otherFile)!.replace(/^file:\/\//, "").replace(/\?.*$/, "")),
+      line: Number(line ?? otherLine),
+      column: Number(column ?? otherColumn),
+    });
+  }
+  return frames;
+}
+
+/** This file's own path; a bundle puts the whole library into one file, and then that file is what is not the author's. */
+const ownFile = parseStack(capture(1).stack ?? "")[0]?.file ?? "";
+const ownFolder = /[\\/]locate\.[jt]s$/.test(ownFile) ? ownFile.replace(/locate\.[jt]s$/, "") : ownFile;
+
+const isOwn = (frame: Frame): boolean => ownFolder !== "" && frame.file.startsWith(ownFolder);
+const isEngine = (frame: Frame): boolean => frame.file.startsWith("node:") || frame.file === "native";
+
+/** A location that is read from its capture when first asked for. */
+class CapturedLocation implements Location {
+  #capture: { readonly stack?: string } | undefined;
+  #frame: Frame | undefined;
+
+  constructor(captured: { readonly stack?: string }) {
+    this.#capture = captured;
+  }
+
+  #read(): Frame | undefined {
+    if (this.#capture) {
+      this.#frame = parseStack(this.#capture.stack ?? "").find((frame) => !isOwn(frame) && !isEngine(frame));
+      this.#capture = undefined;
+    }
+    return this.#frame;
+  }
+
+  get file(): string {
+    return this.#read()?.file ?? "unknown";
+  }
+  get line(): number {
+    return this.#read()?.line ?? 0;
+  }
+  get column(): number {
+    return this.#read()?.column ?? 0;
+  }
+  toJSON(): Location {
+    return { file: this.file, line: this.line, column: this.column };
+  }
+}
+
+/** The location of the author's call that led here. */
+export const locateCall = (): Location => new CapturedLocation(capture(locationDepth));
+
+/** The function of this folder that calls the author's body: nothing outside of it belongs to the kernel. */
+export const bodyCaller = "callAuthorsBody";
+
+/** The author's frames from the call that led here out to the kernel's body, innermost first. */
+export function callChain(): Frame[] {
+  const frames = parseStack(capture(chainDepth).stack ?? "");
+  const end = frames.findIndex((frame) => frame.function?.endsWith(bodyCaller));
+  const inside = frames.slice(0, end < 0 ? frames.length : end).filter((frame) => !isOwn(frame) && !isEngine(frame));
+  // Outside a body only the call itself is of interest.
+  return end < 0 ? inside.slice(0, 1) : inside;
+}
+
+/** The chain as the end of an error message: "at file:1:2 (scores)", "called from file:3:4 (body)". */
+export function describeChain(frames: readonly Frame[]): string {
+  return frames
+    .map(({ file, line, column, function: name }, i) => {
+      const where = `${file}:${line}:${column}${name ? ` (${name})` : ""}`;
+      return `\n    ${i === 0 ? "at" : "called from"} ${where}`;
+    })
+    .join("");
+}

@@ -1,0 +1,160 @@
+/**
+ * @file `tl`: loops and branches that stay loops and branches in the compiled kernel. (A plain TypeScript `for` unrolls, a plain `if` on a
+ * constant specialises.) What they change is a record of named values: a tile is immutable, so the next state is returned.
+ */
+import { blockParameter, sameType, tileType, typeToString, type Value } from "../../ir/index.ts";
+import { describeArgument, type Handle } from "../handle.ts";
+import { indexValue } from "../operands.ts";
+import { Pointer, pointerOf } from "../pointer.ts";
+import { operandOf, type Scalar, Tile, tileOf, tileValue } from "../tile.ts";
+import { currentTrace, emitOperation, fail, nameValue } from "../trace-context.ts";
+import type { DTypeLike, Shape } from "../types.ts";
+import type { Index } from "../view.ts";
+
+/** What loops carry and branches give. */
+export type StateValue = Tile<DTypeLike, Shape> | Pointer<DTypeLike, Shape>;
+
+/** Named values; flat, no records within. The names survive into generated code. */
+export type State = Readonly<Record<string, StateValue>>;
+
+/** What a body returns for a state S: all its fields, of the same dtypes and shapes; nothing for an empty state. */
+export type NextState<S> = [keyof S] extends [never]
+  ? void | Readonly<Record<never, never>>
+  : { readonly [K in keyof S]: NoInfer<S[K]> };
+
+/** The indices of a loop: from, from + step, ... below to. Numbers or i32 scalars. */
+export interface LoopRange {
+  /** Default 0. */
+  readonly from?: Index;
+  readonly to: Index;
+  /** Positive. Default 1. */
+  readonly step?: Index;
+}
+
+/** The fields of a state as IR values, in the order of `keys` if given, else of the record. */
+function stateValues(state: unknown, what: string): [string, Value][] {
+  if (typeof state !== "object" || state === null || typeof (state as PromiseLike<unknown>).then === "function")
+    fail("STATE", `${what} must be a record of tiles, such as { max, sum }, got ${describeArgument(state)}`);
+  return Object.entries(state as object).map(([name, field]: [string, unknown]) => {
+    if (!(field instanceof Tile || field instanceof Pointer))
+      fail(
+        "STATE",
+        `${what}: "${name}" must be a tile, scalar or pointer, got ${describeArgument(field)}${typeof field === "number" ? ": make it a value with tl.full([], x, dtype)" : typeof field === "object" ? " (a state is flat: no records, arrays or views within)" : ""}`,
+      );
+    return [name, (field as Handle).value];
+  });
+}
+
+const handleOf = (value: Value): Handle => (value.type.kind === "pointer" ? pointerOf(value) : tileOf(value));
+
+/** A record of handles on `values`. */
+const stateOf = (names: readonly string[], values: readonly Value[]): Record<string, Handle> =>
+  Object.fromEntries(names.map((name, i) => [name, handleOf(values[i]!)]));
+
+/** Yields `next` from the open block, field by field as `expected`. */
+function yieldState(next: unknown, expected: readonly (readonly [string, Value])[], what: string, other: string): void {
+  const given = new Map(next === undefined && expected.length === 0 ? [] : stateValues(next, what));
+  const values = expected.map(([name, { type }]) => {
+    const value = given.get(name);
+    if (!value) return fail("STATE_FIELD", `${what} lacks "${name}" (${typeToString(type)}), which ${other} has`);
+    if (!sameType(value.type, type))
+      fail("STATE_TYPE", `${what}: "${name}" is ${typeToString(value.type)}, but in ${other} ${typeToString(type)}`);
+    return value;
+  });
+  for (const name of given.keys())
+    if (!expected.some(([known]) => known === name))
+      fail("STATE_FIELD", `${what} has "${name}", which ${other} lacks: add it there too`);
+  emitOperation("yield", values);
+}
+
+/**
+ * A loop in the kernel: `for (i = from; i < to; i += step) state = body(i, state)`. The body is traced once, so it must treat `i` as a
+ * scalar that is known at run time. Values made in the body are gone after it unless the returned state carries them.
+ *
+ * @param range `{ from, to, step }`: numbers or i32 scalars; `from` is 0 and `step` 1 by default.
+ * @param state The named values before the first round (flat: tiles, scalars, pointers). `{}` for a loop that only stores.
+ * @param body Gives the state after round `i`: every field, with unchanged dtype and shape.
+ * @returns The state after the last round; the given one if there is none.
+ * @throws TraceError `STATE_FIELD` (a field is missing or new), `STATE_TYPE` (its dtype or shape changed), `STATE` (not a record of
+ * tiles), `ESCAPED_VALUE` (later: a value of the body used after the loop).
+ */
+export function loop<S extends State>(
+  range: LoopRange,
+  state: S,
+  body: (i: Scalar<"i32">, state: S) => NextState<S>,
+): S {
+  const bound = (operand: Index | undefined, fallback: number, what: string): Value =>
+    indexValue(operandOf(operand ?? fallback, `${what} of loop`), `${what} of loop`);
+  const bounds = [bound(range.from, 0, "from"), bound(range.to, 0, "to"), bound(range.step, 1, "step")];
+  if (range.to === undefined) fail("LOOP", "a loop needs its end: tl.loop({ to: n }, state, body)");
+  if (typeof range.step === "number" && range.step <= 0)
+    fail("LOOP", `the step of a loop must be positive, got ${range.step}`);
+  const initial = stateValues(state, "the state of the loop");
+  const names = initial.map(([name]) => name);
+  const index = blockParameter(tileType("i32"), "i");
+  const carried = initial.map(([name, value]) => blockParameter(value.type, name));
+  const block = currentTrace("loop").region("a loop's body", [index, ...carried], () => {
+    const next = body(tileOf(index), stateOf(names, carried) as S);
+    yieldState(next, initial, "the state that the loop's body returns", "the state that the loop starts with");
+  });
+  for (const [name, value] of initial) nameValue(value, name);
+  const operation = emitOperation(
+    "loop",
+    [...bounds, ...initial.map(([, value]) => value)],
+    {},
+    { blocks: [block], names },
+  );
+  return stateOf(names, operation.results) as S;
+}
+
+/** What the else arm must be: it may be missing only where the then arm gives nothing. */
+type OtherArm<R> = R extends State ? [otherwise: () => { readonly [K in keyof R]: R[K] }] : [otherwise?: () => void];
+
+/**
+ * A branch in the kernel on a bool scalar, which all threads of a program take together. Both arms are traced. For a choice
+ * element by element use `tl.where`; for a choice while compiling, a plain `if` on a constant.
+ *
+ * @param condition A bool scalar.
+ * @param then Gives a record of named values, or nothing.
+ * @param otherwise Gives the same fields with the same dtypes and shapes; may be left out if `then` gives nothing.
+ * @returns The record of the arm that ran.
+ * @throws TraceError `STATE_FIELD`, `STATE_TYPE` (the arms differ), `CONDITION` (not a bool scalar).
+ */
+// biome-ignore lint/suspicious/noConfusingVoidType: an arm may return nothing.
+function branch<R extends State | void>(condition: Scalar<"bool">, then: () => R, ...[otherwise]: OtherArm<R>): R {
+  if (typeof condition === "boolean")
+    fail(
+      "CONDITION",
+      "the condition of tl.if is known while tracing: use a plain if, which costs nothing in the kernel",
+    );
+  const chosen = tileValue(condition, "the condition of tl.if");
+  if (!sameType(chosen.type, tileType("bool")))
+    fail(
+      "CONDITION",
+      `the condition of tl.if must be a bool scalar, got ${typeToString(chosen.type)}: use tl.where for tiles`,
+    );
+  const trace = currentTrace("if");
+  let fields: [string, Value][] = [];
+  const first = trace.region("an arm of tl.if", [], () => {
+    const result = then();
+    fields = result === undefined ? [] : stateValues(result, "what the first arm of tl.if returns");
+    for (const [name, value] of fields) nameValue(value, name);
+    emitOperation(
+      "yield",
+      fields.map(([, value]) => value),
+    );
+  });
+  if (!otherwise && fields.length > 0)
+    fail(
+      "STATE_FIELD",
+      `the first arm of tl.if returns ${fields.map(([name]) => `"${name}"`).join(", ")}, so a second arm must too`,
+    );
+  const second = trace.region("an arm of tl.if", [], () => {
+    yieldState(otherwise?.(), fields, "what the second arm of tl.if returns", "what the first arm returns");
+  });
+  const names = fields.map(([name]) => name);
+  const operation = emitOperation("if", [chosen], {}, { blocks: [first, second], names });
+  return (fields.length === 0 ? undefined : stateOf(names, operation.results)) as R;
+}
+
+export { branch as if };
