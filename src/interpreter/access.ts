@@ -11,7 +11,7 @@ export class Access {
   readonly #machine: Machine;
   readonly #operation: Operation;
   readonly #verb: string;
-  /** Index in the region's data of each tile element, or -1 where it is not accessed. Valid during `visit`. */
+  /** Index in the region's data of each tile element; negative or NaN where it is not accessed. */
   readonly elements: Float64Array;
 
   /** Whether addresses were left out because they lie in a region that comes later. */
@@ -67,10 +67,14 @@ export class Access {
   }
 
   #locate(address: number, tileElement: number): Region {
-    const { regions } = this.#machine;
-    const problem = boundsProblem(regions, address, this.#verb);
+    const problem = this.problem(address);
     if (problem) this.fail("OUT_OF_BOUNDS", tileElement, problem);
-    return regions[regionIndex(address)]!;
+    return this.#machine.regions[regionIndex(address)]!;
+  }
+
+  /** Why an address may not be accessed, or undefined. */
+  problem(address: number): string | undefined {
+    return boundsProblem(this.#machine.regions, address, this.#verb);
   }
 
   /** Tells the shadow that `elements` of the region are read. */

@@ -4,7 +4,7 @@
  * [address, sizes..., strides...]. Hence every value, whatever its type, is one typed array, and values are copied alike.
  */
 import { type DType, elementCount, type ValueType } from "../ir/index.ts";
-import { bf16BitsToF32, f16BitsToF32, f32BitsToBf16Bits, f32BitsToF16Bits } from "../support/index.ts";
+import { f16BitsToF32Bits, f32BitsToBf16Bits, f32BitsToF16Bits } from "../support/index.ts";
 
 /** Holds a tile, a tile of addresses or a view. */
 export type TileArray = Float32Array | Float64Array | Int32Array | Uint32Array | Int8Array | Uint8Array | BigInt64Array;
@@ -53,13 +53,12 @@ export const wordsOf = (values: Float32Array): Uint32Array =>
 /** A pass that rounds an f32 array in place to f16 or bf16; undefined for other dtypes. */
 export function roundingPass(dtype: DType, values: TileArray): (() => void) | undefined {
   if (dtype !== "f16" && dtype !== "bf16") return undefined;
-  const floats = values as Float32Array;
-  const words = wordsOf(floats);
+  const words = wordsOf(values as Float32Array);
   if (dtype === "f16")
     return () => {
-      for (let i = 0; i < words.length; i++) floats[i] = f16BitsToF32(f32BitsToF16Bits(words[i]!));
+      for (let i = 0; i < words.length; i++) words[i] = f16BitsToF32Bits(f32BitsToF16Bits(words[i]!));
     };
   return () => {
-    for (let i = 0; i < words.length; i++) floats[i] = bf16BitsToF32(f32BitsToBf16Bits(words[i]!));
+    for (let i = 0; i < words.length; i++) words[i] = f32BitsToBf16Bits(words[i]!) << 16;
   };
 }

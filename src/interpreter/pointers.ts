@@ -34,12 +34,11 @@ export const store: Plan = ({ operation, operands, machine }) => {
   const [addresses, value, mask] = operands as [Float64Array, TileArray, Uint8Array?];
   const scatter = scatterFrom(operation.operands[1]!.type.dtype, value);
   const access = new Access(machine, operation, value.length, "writes");
-  return () => {
-    checkStoredNan(machine, operation, value, mask);
-    access.forEachRegion(addresses, mask, (region) =>
-      access.noteWrite(region, () => scatter(region.data, access.elements)),
-    );
-  };
+  return () =>
+    access.forEachRegion(addresses, mask, (region) => {
+      checkStoredNan(machine, operation, value, access.elements);
+      access.noteWrite(region, () => scatter(region.data, access.elements));
+    });
 };
 
 /** What an atomic leaves in memory; the typed array wraps integers and rounds f32. */

@@ -113,20 +113,14 @@ function reportNan(machine: Machine, operation: Operation, operands: readonly Ti
   machine.firstNan ??= machine.describe(operation, element);
 }
 
-/** With checks.nan "stored": reports a NaN among the stored elements when one has arisen in this program. */
-export function checkStoredNan(
-  machine: Machine,
-  operation: Operation,
-  value: TileArray,
-  mask: Uint8Array | undefined,
-): void {
+/**
+ * With checks.nan "stored": reports a NaN among the stored elements (those whose index in memory is not negative or NaN) when one has
+ * arisen in this program.
+ */
+export function checkStoredNan(machine: Machine, operation: Operation, value: TileArray, elements: Float64Array): void {
   if (machine.firstNan === undefined || !(value instanceof Float32Array)) return;
-  for (let i = 0; i < value.length; i++)
-    if (Number.isNaN(value[i]) && mask?.[i] !== 0)
-      machine.fail(
-        "NAN_FROM_FINITE",
-        operation,
-        i,
-        `stores NaN; one first arose from operands without NaN in ${machine.firstNan}`,
-      );
+  const stored = value.findIndex((x, i) => Number.isNaN(x) && elements[i]! >= 0);
+  if (stored < 0) return;
+  const what = `stores NaN; one first arose from operands without NaN in ${machine.firstNan}`;
+  machine.fail("NAN_FROM_FINITE", operation, stored, what);
 }

@@ -28,12 +28,12 @@ export class Shadow {
     this.#atomic = new Uint8Array(length);
   }
 
-  /** Notes a read of the elements (-1: none) by `program`; `found` hears of the first problem and the tile element that has it. */
+  /** Notes a read of the elements (negative or NaN: none) by `program`; `found` hears of the first problem and the tile element that has it. */
   read(elements: Float64Array, program: number, found: Found): void {
     const reader = this.#reader;
     for (let i = 0; i < elements.length; i++) {
       const element = elements[i]!;
-      if (element < 0) continue;
+      if (!(element >= 0)) continue;
       if (this.written?.[element] === 0)
         found("UNDEFINED_VALUE", i, `reads element ${element}, which has never been written`);
       if (!reader) continue;
@@ -47,11 +47,11 @@ export class Shadow {
   /** Notes a store into `data` done by `scatter`. */
   write(elements: Float64Array, data: StorageArray, program: number, scatter: () => void, found: Found): void {
     const writer = this.#writer;
-    const before = writer ? Array.from(elements, (element) => (element < 0 ? 0 : data[element])) : [];
+    const before = writer ? Array.from(elements, (element) => (element >= 0 ? data[element] : 0)) : [];
     scatter();
     for (let i = 0; i < elements.length; i++) {
       const element = elements[i]!;
-      if (element < 0) continue;
+      if (!(element >= 0)) continue;
       if (this.written) this.written[element] = 1;
       if (!writer || this.#atomic![element] !== 0) continue;
       const changed = !Object.is(before[i], data[element]);
@@ -68,7 +68,7 @@ export class Shadow {
   atomic(elements: Float64Array, found: Found): void {
     for (let i = 0; i < elements.length; i++) {
       const element = elements[i]!;
-      if (element < 0) continue;
+      if (!(element >= 0)) continue;
       if (this.written?.[element] === 0)
         found("UNDEFINED_VALUE", i, `combines with element ${element}, which has never been written`);
       if (this.#atomic) this.#atomic[element] = 1;

@@ -1,9 +1,9 @@
 /**
- * @file Moves elements between a tensor's storage and a tile, given for each tile element its index in the storage, or -1 for none.
- * All memory operations end here.
+ * @file Moves elements between a tensor's storage and a tile, given for each tile element its index in the storage: negative or NaN for
+ * none. All memory operations end here.
  */
 import type { DType } from "../ir/index.ts";
-import { bf16BitsToF32, f16BitsToF32, f32BitsToBf16Bits, f32BitsToF16Bits } from "../support/index.ts";
+import { f16BitsToF32Bits, f32BitsToBf16Bits, f32BitsToF16Bits } from "../support/index.ts";
 import { type StorageArray, type TileArray, wordsOf } from "./arrays.ts";
 
 /** out[i] = data[elements[i]] where elements[i] >= 0; other elements of `out` stay. */
@@ -30,27 +30,28 @@ function gatherBool(out: Uint8Array, data: Uint8Array, elements: Float64Array): 
     if (element >= 0) out[i] = data[element] === 0 ? 0 : 1;
   }
 }
-function gatherF16(out: Float32Array, data: Uint16Array, elements: Float64Array): void {
-  for (let i = 0; i < out.length; i++) {
+function gatherF16(words: Uint32Array, data: Uint16Array, elements: Float64Array): void {
+  for (let i = 0; i < words.length; i++) {
     const element = elements[i]!;
-    if (element >= 0) out[i] = f16BitsToF32(data[element]!);
+    if (element >= 0) words[i] = f16BitsToF32Bits(data[element]!);
   }
 }
-function gatherBf16(out: Float32Array, data: Uint16Array, elements: Float64Array): void {
-  for (let i = 0; i < out.length; i++) {
+function gatherBf16(words: Uint32Array, data: Uint16Array, elements: Float64Array): void {
+  for (let i = 0; i < words.length; i++) {
     const element = elements[i]!;
-    if (element >= 0) out[i] = bf16BitsToF32(data[element]!);
+    if (element >= 0) words[i] = data[element]! << 16;
   }
 }
 
 export function gatherInto(dtype: DType, out: TileArray): Gather {
+  if (dtype === "f16" || dtype === "bf16") {
+    const words = wordsOf(out as Float32Array);
+    const loop = dtype === "f16" ? gatherF16 : gatherBf16;
+    return (data, elements) => loop(words, data as Uint16Array, elements);
+  }
   switch (dtype) {
     case "f32":
       return (data, elements) => gatherFloats(out as Float32Array, data as Float32Array, elements);
-    case "f16":
-      return (data, elements) => gatherF16(out as Float32Array, data as Uint16Array, elements);
-    case "bf16":
-      return (data, elements) => gatherBf16(out as Float32Array, data as Uint16Array, elements);
     case "bool":
       return (data, elements) => gatherBool(out as Uint8Array, data as Uint8Array, elements);
     default:
