@@ -18,9 +18,12 @@ export interface Piece {
   readonly text: string;
 }
 
+/** What generation needs of a model. */
+export type Continuable = Pick<Aquila2, "config" | "tokenizer" | "createCache" | "prefill">;
+
 /** Continues `prompt`. The last piece is the stop token, or the token number `maxNewTokens`. Throws `ArgumentError`. */
 export async function* generate(
-  model: Aquila2,
+  model: Continuable,
   prompt: string | readonly number[],
   options: GenerateOptions = {},
 ): AsyncGenerator<Piece, void> {

@@ -131,7 +131,7 @@ export class Aquila2 implements Disposable {
       rotary?.cos.dispose();
       rotary?.sin.dispose();
       const { headDim, ropeTheta } = this.config;
-      rotary = { positions, ...ropeTable({ device: this.device, positions, headDim, theta: ropeTheta }) };
+      rotary = { positions, ...ropeTable(this.device, { positions, headDim, base: ropeTheta }) };
       this.#rotary = rotary;
     }
     return { cos: rotary.cos, sin: rotary.sin };
