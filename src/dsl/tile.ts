@@ -56,7 +56,6 @@ export interface DotOptions {
 }
 
 /** A handle whose type the caller states: the one place where traced values get their editor type. */
-// biome-ignore lint/suspicious/noExplicitAny: the signature of the caller is the type.
 export const tileOf = (value: Value): any => new Tile(value);
 
 /** The IR value of an argument that must be a tile. */

@@ -6,12 +6,10 @@ import {
   type Attributes,
   type Block,
   Builder,
-  blockParameter,
   type Opcode,
   type Operation,
   typeToString,
   type Value,
-  type ValueType,
 } from "../ir/index.ts";
 import { IrError, TraceError } from "../support/index.ts";
 import { callChain, describeChain, locateCall } from "./locate.ts";
@@ -31,7 +29,6 @@ export class Trace {
 
   constructor(kernelName: string) {
     this.kernelName = kernelName;
-    this.builder.locate = locateCall;
     this.#regions.push({ what: "the kernel", open: true });
   }
 
@@ -117,7 +114,7 @@ export function emitOperation(
   for (const operand of operands) trace.checkUsable(operand);
   let operation: Operation;
   try {
-    operation = trace.builder.create(opcode, operands, attributes, options);
+    operation = trace.builder.create(opcode, operands, attributes, { ...options, location: locateCall() });
   } catch (error) {
     if (error instanceof IrError) fail(error.code, error.message);
     throw error;
@@ -140,6 +137,3 @@ export function emit(
 export function nameValue(value: Value, name: string): void {
   if (value.name === undefined) (value as { name: string }).name = name;
 }
-
-/** A parameter of a block that `Trace.region` will own. */
-export const regionParameter = (type: ValueType, name?: string): Value => blockParameter(type, name);

@@ -19,7 +19,8 @@ export type State = Readonly<Record<string, StateValue>>;
 
 /** What a body returns for a state S: all its fields, of the same dtypes and shapes; nothing for an empty state. */
 export type NextState<S> = [keyof S] extends [never]
-  ? void | Readonly<Record<never, never>>
+  ? // biome-ignore lint/suspicious/noConfusingVoidType: a body without state returns nothing.
+    void | Readonly<Record<never, never>>
   : { readonly [K in keyof S]: NoInfer<S[K]> };
 
 /** The indices of a loop: from, from + step, ... below to. Numbers or i32 scalars. */
@@ -43,6 +44,12 @@ function stateValues(state: unknown, what: string): [string, Value][] {
       );
     return [name, (field as Handle).value];
   });
+}
+
+/** The name that the author gave to the first parameter of a loop's body: it becomes the name of the index. */
+function firstParameterName(body: unknown): string {
+  const text = String(body);
+  return (/^\s*([A-Za-z_$][\w$]*)\s*=>/.exec(text) ?? /^[^(]*\(\s*([A-Za-z_$][\w$]*)/.exec(text))?.[1] ?? "i";
 }
 
 const handleOf = (value: Value): Handle => (value.type.kind === "pointer" ? pointerOf(value) : tileOf(value));
@@ -91,7 +98,7 @@ export function loop<S extends State>(
     fail("LOOP", `the step of a loop must be positive, got ${range.step}`);
   const initial = stateValues(state, "the state of the loop");
   const names = initial.map(([name]) => name);
-  const index = blockParameter(tileType("i32"), "i");
+  const index = blockParameter(tileType("i32"), firstParameterName(body));
   const carried = initial.map(([name, value]) => blockParameter(value.type, name));
   const block = currentTrace("loop").region("a loop's body", [index, ...carried], () => {
     const next = body(tileOf(index), stateOf(names, carried) as S);
