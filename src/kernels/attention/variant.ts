@@ -1,47 +1,64 @@
 /**
- * @file A *variant* is what one kind of attention adds to the shared kernels: which operands are read, the logits of a tile, and how the
- * key axis splits into segments for a block of queries. Its hooks are plain functions that are traced into the kernel.
+ * @file A *variant* is what one kind of attention adds to the shared kernels: which operands are read, how the key axis splits into
+ * segments for a block of queries, and the logits of a tile in each segment. Its hooks are plain functions that are traced into the kernel,
+ * so a segment without a mask holds no mask code.
  */
-import { type Dim, type ParameterSpecs, type Scalar, type Tile, tl } from "../../dsl/index.ts";
+import type { Dim, Index, ParameterSpecs, Scalar, Tile } from "../../dsl/index.ts";
 
-export type Index = Scalar<"i32">;
-/** The extents that every attention kernel has as constants. */
+/** A scalar that is known when the kernel runs. */
+export type RuntimeIndex = Scalar<"i32">;
 export type BlockM = Dim<"BLOCK_M">;
 export type BlockN = Dim<"BLOCK_N">;
+export type HeadDim = Dim<"HEAD_DIM">;
+
+/** The constants that every attention kernel has. */
+export interface AttentionConstants {
+  readonly BLOCK_M: BlockM;
+  readonly BLOCK_N: BlockN;
+  /** The query-key dimension, rounded up to a power of two; PAD_HEAD says whether it was rounded. */
+  readonly HEAD_DIM: HeadDim;
+  readonly PAD_HEAD: boolean;
+}
 
 /** Where a program stands: BLOCK_M consecutive queries of one head. */
 export interface QueryBlock {
-  readonly batch: Index;
-  readonly head: Index;
+  readonly batch: RuntimeIndex;
+  readonly head: RuntimeIndex;
   /** The key/value head that `head` reads: head / (Hq / Hk). */
-  readonly keyHead: Index;
-  /** The first query row, and all of them [BLOCK_M]. */
-  readonly row: Index;
-  readonly rows: Tile<"i32", readonly [BlockM]>;
+  readonly keyHead: RuntimeIndex;
+  /** The first query of the block. */
+  readonly row: RuntimeIndex;
   /** Number of queries M and of keys N. */
-  readonly queries: Index;
-  readonly keys: Index;
-  readonly BLOCK_M: BlockM;
-  readonly BLOCK_N: BlockN;
+  readonly queries: RuntimeIndex;
+  readonly keys: RuntimeIndex;
 }
 
-/** A run of key blocks [from, to) that need the same work: `from` is a multiple of BLOCK_N. */
+/** A run of key blocks that need the same work: keys [from, to) in steps of BLOCK_N. */
 export interface Segment {
   readonly from: Index;
   readonly to: Index;
-  /** False: every key of every block exists and is seen by every query, and no mask code is traced. */
-  readonly masked: boolean;
+  /** Every key of every block exists, so that loads along the key axis need no check. */
+  readonly inBounds: boolean;
+  /** The logits of BLOCK_N keys from `firstKey` on; -inf where a query does not see a key. */
+  logits(firstKey: RuntimeIndex): Tile<"f32", readonly [BlockM, BlockN]>;
 }
 
-/** The logits of one key block for a query block. `logits · factor` is the exponent to base 2 of the softmax. */
-export type Logits = (firstKey: Index, segment: Segment) => Tile<"f32", readonly [BlockM, BlockN]>;
+/** What a variant makes of one block of queries. */
+export interface Scores {
+  /** In the order in which they are walked; an empty segment costs nothing. */
+  readonly segments: readonly Segment[];
+  /** Positive. logits · factor is the exponent to base 2 in the softmax. */
+  readonly factor: Scalar<"f32">;
+}
 
-/** One attention variant. `Parameters` are the kernel parameters that it reads besides `v`. */
-export interface Variant<Parameters extends ParameterSpecs = ParameterSpecs> {
+/** One attention variant. */
+export interface Variant {
+  /** Part of the kernels' names. */
   readonly name: string;
-  readonly parameters: Parameters;
+  /** Kernel parameters besides `v`, `out`, `lse` and `scale`. */
+  readonly parameters: ParameterSpecs;
+  /** Compile-time switches with their defaults. */
+  readonly constants: Readonly<Record<string, number | string | boolean>>;
+  /** Called once a program, before the walk over keys: loads the query tiles. `p` and `constants` hold what the kernel declares, this variant's own among them. */
+  scores(p: any, at: QueryBlock, constants: any): Scores;
 }
-
-/** The index of every key of a block that starts at `firstKey`: [BLOCK_N]. */
-export const keyIndices = (at: QueryBlock, firstKey: Index): Tile<"i32", readonly [BlockN]> =>
-  tl.arange(0, at.BLOCK_N).add(firstKey);

@@ -17,7 +17,9 @@ export const matmulKernel = kernel({
     const state = { acc: tl.zeros([BLOCK_M, BLOCK_N], "f32") };
     const { acc } = tl.loop({ to: inner, step: BLOCK_K }, state, (k, s) => {
       const a = p.a.load([row, k], [BLOCK_M, BLOCK_K]);
-      const b = TRANSPOSE_B ? p.b.load([column, k], [BLOCK_N, BLOCK_K]).trans() : p.b.load([k, column], [BLOCK_K, BLOCK_N]);
+      const b = TRANSPOSE_B
+        ? p.b.load([column, k], [BLOCK_N, BLOCK_K]).trans()
+        : p.b.load([k, column], [BLOCK_K, BLOCK_N]);
       const mixed = a.dtype !== (b.dtype as string);
       return { acc: mixed ? tl.dot(a.to("f32"), b.to("f32"), s.acc) : tl.dot(a, b.to(a.dtype), s.acc) };
     });

@@ -5,7 +5,7 @@
 import { kernel, type TensorView, tl } from "../../dsl/index.ts";
 
 /** The first or second half of the channels as a view of its own, so that its edge is checked where D/2 is no power of two. */
-function halfOf<T extends string>(view: TensorView<any, 4>, second: boolean) {
+function halfOf(view: TensorView<any, 4>, second: boolean) {
   const half = view.shape(3).div(2);
   const start = second ? view.pointer.add(half) : view.pointer;
   const shape = [view.shape(0), view.shape(1), view.shape(2), half] as const;
@@ -15,7 +15,13 @@ function halfOf<T extends string>(view: TensorView<any, 4>, second: boolean) {
 export const ropeKernel = kernel({
   name: "rope",
   constants: { BLOCK_T: 32, HALF_DIM: 64 },
-  params: { x: tl.tensor("T", 4), cos: tl.tensor("f32", 2), sin: tl.tensor("f32", 2), out: tl.tensor("T", 4), start: tl.scalar("i32") },
+  params: {
+    x: tl.tensor("T", 4),
+    cos: tl.tensor("f32", 2),
+    sin: tl.tensor("f32", 2),
+    out: tl.tensor("T", 4),
+    start: tl.scalar("i32"),
+  },
   grid: (p, { BLOCK_T }) => [tl.cdiv(p.x.shape(2), BLOCK_T), p.x.shape(1), p.x.shape(0)],
   body(p, { BLOCK_T, HALF_DIM }) {
     const row = tl.programId(0).mul(BLOCK_T);
@@ -24,7 +30,8 @@ export const ropeKernel = kernel({
     const [first, second] = [load(false), load(true)];
     const cos = p.cos.load([row.add(p.start), 0], [BLOCK_T, HALF_DIM]);
     const sin = p.sin.load([row.add(p.start), 0], [BLOCK_T, HALF_DIM]);
-    const store = (secondHalf: boolean, tile: typeof first) => halfOf(p.out, secondHalf).at(batch, head).store([row, 0], tile.to(p.out.dtype));
+    const store = (secondHalf: boolean, tile: typeof first) =>
+      halfOf(p.out, secondHalf).at(batch, head).store([row, 0], tile.to(p.out.dtype));
     store(false, first.mul(cos).sub(second.mul(sin)));
     store(true, second.mul(cos).add(first.mul(sin)));
   },

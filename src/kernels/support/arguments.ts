@@ -27,11 +27,14 @@ export class ArgumentChecker {
    * @throws ArgumentError `ARGUMENT_MISSING`, `ARGUMENT_DTYPE`, `ARGUMENT_SHAPE`, `ARGUMENT_DEVICE`.
    */
   tensor(name: string, tensor: Tensor, pattern: ShapePattern, dtypes: readonly DType[]): Tensor {
-    if (typeof tensor?.dtype !== "string") this.fail("ARGUMENT_MISSING", `"${name}" must be a tensor of a device, got ${String(tensor)}`);
+    if (typeof tensor?.dtype !== "string")
+      this.fail("ARGUMENT_MISSING", `"${name}" must be a tensor of a device, got ${String(tensor)}`);
     const shape = `[${tensor.shape.join(", ")}]`;
     const wanted = `[${pattern.join(", ")}]`;
-    if (!dtypes.includes(tensor.dtype)) this.fail("ARGUMENT_DTYPE", `"${name}" is ${tensor.dtype}, but must be ${dtypes.join(" or ")}`);
-    if (tensor.shape.length !== pattern.length) this.fail("ARGUMENT_SHAPE", `"${name}" has shape ${shape}, but must be ${wanted}`);
+    if (!dtypes.includes(tensor.dtype))
+      this.fail("ARGUMENT_DTYPE", `"${name}" is ${tensor.dtype}, but must be ${dtypes.join(" or ")}`);
+    if (tensor.shape.length !== pattern.length)
+      this.fail("ARGUMENT_SHAPE", `"${name}" has shape ${shape}, but must be ${wanted}`);
     for (const [axis, extent] of pattern.entries()) {
       const size = tensor.shape[axis]!;
       const bound = typeof extent === "number" ? { size: extent, from: "" } : this.#sizes.get(extent);
@@ -41,7 +44,8 @@ export class ArgumentChecker {
         this.fail("ARGUMENT_SHAPE", `"${name}" has shape ${shape}, but must be ${wanted}${why}`);
       }
     }
-    if (this.#device && this.#device.device !== tensor.device) this.fail("ARGUMENT_DEVICE", `"${name}" lives on another device than "${this.#device.name}"`);
+    if (this.#device && this.#device.device !== tensor.device)
+      this.fail("ARGUMENT_DEVICE", `"${name}" lives on another device than "${this.#device.name}"`);
     this.#device ??= { device: tensor.device, name };
     return tensor;
   }
@@ -58,13 +62,17 @@ export class ArgumentChecker {
   /** A finite number. @throws ArgumentError `ARGUMENT_VALUE`. */
   number(name: string, value: number, { above = Number.NEGATIVE_INFINITY }: { above?: number } = {}): number {
     if (typeof value !== "number" || !Number.isFinite(value) || value <= above)
-      this.fail("ARGUMENT_VALUE", `"${name}" must be a finite number${above === Number.NEGATIVE_INFINITY ? "" : ` above ${above}`}, got ${String(value)}`);
+      this.fail(
+        "ARGUMENT_VALUE",
+        `"${name}" must be a finite number${above === Number.NEGATIVE_INFINITY ? "" : ` above ${above}`}, got ${String(value)}`,
+      );
     return value;
   }
 
   /** An integer that is at least `from`. @throws ArgumentError `ARGUMENT_VALUE`. */
   integer(name: string, value: number, from = 0): number {
-    if (!Number.isInteger(value) || value < from) this.fail("ARGUMENT_VALUE", `"${name}" must be an integer of at least ${from}, got ${String(value)}`);
+    if (!Number.isInteger(value) || value < from)
+      this.fail("ARGUMENT_VALUE", `"${name}" must be an integer of at least ${from}, got ${String(value)}`);
     return value;
   }
 

@@ -1,0 +1,40 @@
+/** @file The host operators `add` and `copy`. */
+import type { Tensor } from "../../runtime/index.ts";
+import { nextPowerOfTwo } from "../../support/index.ts";
+import { ArgumentChecker, floatDTypes } from "../support/arguments.ts";
+import { addKernel, copyKernel } from "./kernel.ts";
+
+export interface AddArguments {
+  /** [rows, columns], f16, bf16 or f32. */
+  readonly a: Tensor;
+  /** [rows, columns], dtype of a. */
+  readonly b: Tensor;
+  readonly out?: Tensor;
+}
+
+/** a + b in f32, rounded once. @throws ArgumentError `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`. */
+export function add({ a, b, out: given }: AddArguments): Tensor {
+  const check = new ArgumentChecker("add");
+  check.tensor("a", a, ["rows", "columns"], floatDTypes);
+  check.tensor("b", b, ["rows", "columns"], [a.dtype]);
+  const out = check.output("out", given, a.shape, a.dtype);
+  if (out.size > 0) check.device.launch(addKernel, { a, b, out });
+  return out;
+}
+
+export interface CopyArguments {
+  /** [B, H, T, D], f16, bf16 or f32; any strides. */
+  readonly from: Tensor;
+  /** [B, H, T, D], any float dtype and strides, in other memory than `from`: a window of a KV cache, for example. */
+  readonly to: Tensor;
+}
+
+/** Copies elements between strided tensors, converting the dtype; gives `to`. @throws ArgumentError `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`. */
+export function copy({ from, to }: CopyArguments): Tensor {
+  const check = new ArgumentChecker("copy");
+  check.tensor("from", from, ["B", "H", "T", "D"], floatDTypes);
+  check.tensor("to", to, ["B", "H", "T", "D"], floatDTypes);
+  if (to.size > 0)
+    check.device.launch(copyKernel, { from, to }, { constants: { WIDTH: nextPowerOfTwo(from.shape[3]!) } });
+  return to;
+}

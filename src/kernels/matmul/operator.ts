@@ -1,0 +1,50 @@
+/** @file The host operator `matmul`. */
+import type { DType } from "../../ir/index.ts";
+import type { Backend, Tensor } from "../../runtime/index.ts";
+import { nextPowerOfTwo } from "../../support/index.ts";
+import { ArgumentChecker, floatDTypes } from "../support/arguments.ts";
+import { matmulKernel } from "./kernel.ts";
+
+export interface MatmulArguments {
+  /** [M, K], f16, bf16 or f32. */
+  readonly a: Tensor;
+  /** [K, N], or [N, K] with `transposeB`. May have another float dtype than `a`: the products are then computed in f32. */
+  readonly b: Tensor;
+  /** `b` is stored as [N, K], as `nn.Linear` weights are. Default false. */
+  readonly transposeB?: boolean;
+  /** Write here: [M, N]. */
+  readonly out?: Tensor;
+  /** Dtype of the result. Default: that of `out`, else of `a`. */
+  readonly outDtype?: DType;
+}
+
+/** Block sizes by backend; fewer rows where `a` has fewer (a decoding step has one). */
+const blocks: Readonly<Record<Backend, { BLOCK_M: number; BLOCK_N: number; BLOCK_K: number }>> = {
+  // 128 x 128 x 32: the textbook shape of the A100, 4 warps of 64 x 64.
+  cuda: { BLOCK_M: 128, BLOCK_N: 128, BLOCK_K: 32 },
+  // What fits in 16 KiB of workgroup memory in f32.
+  webgpu: { BLOCK_M: 64, BLOCK_N: 64, BLOCK_K: 16 },
+  wasm: { BLOCK_M: 64, BLOCK_N: 64, BLOCK_K: 64 },
+  cpu: { BLOCK_M: 128, BLOCK_N: 128, BLOCK_K: 128 },
+};
+
+/**
+ * a · b with f32 accumulation, [M, N].
+ * @throws ArgumentError `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`.
+ */
+export function matmul({ a, b, transposeB = false, out: given, outDtype }: MatmulArguments): Tensor {
+  const check = new ArgumentChecker("matmul");
+  check.tensor("a", a, ["M", "K"], floatDTypes);
+  check.tensor("b", b, transposeB ? ["N", "K"] : ["K", "N"], floatDTypes);
+  const [rows, columns] = [check.size("M"), check.size("N")];
+  const out = check.output("out", given, [rows, columns], outDtype ?? given?.dtype ?? a.dtype);
+  if (out.size === 0) return out;
+  const { BLOCK_M, ...rest } = blocks[check.device.backend];
+  const constants = {
+    ...rest,
+    BLOCK_M: Math.min(BLOCK_M, Math.max(16, nextPowerOfTwo(rows))),
+    TRANSPOSE_B: transposeB,
+  };
+  check.device.launch(matmulKernel, { a, b, out }, { constants });
+  return out;
+}

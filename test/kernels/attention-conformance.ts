@@ -1,0 +1,91 @@
+/**
+ * @file The conformance test of attention forward: written once, instantiated for every back end. Against f64, under the project's rule
+ * that the error is at most twice that of the naive computation in the same dtype, plus 1e-5.
+ */
+import { describe, expect, it } from "vitest";
+import {
+  allowedError,
+  attention,
+  attentionNaive,
+  attentionReference,
+  largestDifference,
+} from "../../src/kernels/index.ts";
+import type { Device } from "../../src/runtime/index.ts";
+import { randomValues } from "../support/rounding.ts";
+import { type ConformanceCase, conformanceCases, titleOf } from "./attention-cases.ts";
+
+const sizeOf = (shape: readonly number[]): number => shape.reduce((product, extent) => product * extent, 1);
+
+/** Runs one case and gives the errors of `out` and `lse` as shares of what is allowed. */
+export async function errorShares(device: Device, c: ConformanceCase): Promise<{ out: number; lse: number }> {
+  const make = (heads: number, length: number, dim: number, seed: number) => {
+    const shape = [c.batch, heads, length, dim];
+    const values = randomValues(c.dtype, sizeOf(shape), seed, c.magnitude);
+    return { values, tensor: device.tensor(values, { shape, dtype: c.dtype }) };
+  };
+  const q = make(c.queryHeads, c.queries, c.headDim, 1);
+  const k = make(c.keyHeads, c.keys, c.headDim, 2);
+  const v = make(c.keyHeads, c.keys, c.valueDim, 3);
+  const { out, lse } = attention({
+    q: q.tensor,
+    k: k.tensor,
+    v: v.tensor,
+    causal: c.causal,
+    scale: c.scale,
+    returnLse: true,
+  });
+  const reference = attentionReference(c, q.values, k.values, v.values);
+  const naive = attentionNaive(c, c.dtype, q.values, k.values, v.values);
+  const shares = {
+    out: largestDifference((await out.read()) as Float32Array, reference.out) / allowedError(naive.out, reference.out),
+    lse: largestDifference((await lse!.read()) as Float32Array, reference.lse) / allowedError(naive.lse, reference.lse),
+  };
+  for (const tensor of [q.tensor, k.tensor, v.tensor, out, lse!]) tensor.dispose();
+  return shares;
+}
+
+export function describeAttention(title: string, device: () => Device): void {
+  describe(`attention on ${title}`, () => {
+    it.each(conformanceCases.map((c) => [titleOf(c), c] as const))("%s", async (_, c) => {
+      const { out, lse } = await errorShares(device(), c);
+      expect(out).toBeLessThanOrEqual(1);
+      expect(lse).toBeLessThanOrEqual(1);
+    });
+
+    it("gives the same bits twice", async () => {
+      const shape = [1, 2, 40, 32];
+      const q = device().tensor(randomValues("f16", sizeOf(shape), 9), { shape, dtype: "f16" });
+      const run = async () => attention({ q, k: q, v: q, causal: true }).out.readRaw();
+      expect(await run()).toEqual(await run());
+    });
+
+    it("takes BTHD tensors by their strides and writes into a given strided tensor", async () => {
+      const [heads, length, dim] = [3, 21, 16];
+      const values = [1, 2, 3].map((seed) => randomValues("f32", heads * length * dim, seed));
+      const bhtd = values.map((data) => device().tensor(data, { shape: [1, heads, length, dim], dtype: "f32" }));
+      const bthd = values.map((data) => {
+        const moved = data.map((_, i) => {
+          const [t, h, d] = [Math.floor(i / (heads * dim)), Math.floor(i / dim) % heads, i % dim];
+          return data[(h * length + t) * dim + d]!;
+        });
+        return device()
+          .tensor(moved, { shape: [1, length, heads, dim], dtype: "f32" })
+          .permute([0, 2, 1, 3]);
+      });
+      const out = device().empty([1, length, heads, dim], "f32").permute([0, 2, 1, 3]);
+      const plain = attention({ q: bhtd[0]!, k: bhtd[1]!, v: bhtd[2]!, causal: true });
+      attention({ q: bthd[0]!, k: bthd[1]!, v: bthd[2]!, causal: true, out });
+      expect(await out.read()).toEqual(await plain.out.read());
+    });
+
+    it("gives zeros and -inf for no keys, and nothing for no queries", async () => {
+      const tensor = (length: number) => device().zeros([1, 1, length, 16], "f32");
+      const noKeys = attention({ q: tensor(2), k: tensor(0), v: tensor(0), returnLse: true });
+      expect([...((await noKeys.out.read()) as Float32Array)]).toEqual(new Array(32).fill(0));
+      expect([...((await noKeys.lse!.read()) as Float32Array)]).toEqual(new Array(2).fill(Number.NEGATIVE_INFINITY));
+      expect(((await attention({ q: tensor(0), k: tensor(4), v: tensor(4) }).out.read()) as Float32Array).length).toBe(
+        0,
+      );
+    });
+  });
+}
