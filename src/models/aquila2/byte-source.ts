@@ -1,8 +1,9 @@
 /**
  * @file Where a checkpoint's bytes come from. Readers of this folder see only `ByteSource` (random access to one file) and
  * `ModelFiles` (a directory of them), so the same parser reads a file of 67 GB piecewise in Node and a `Blob` in a page.
- * Node's modules are imported only when a directory is opened.
+ * Node's modules are loaded only when a directory is opened.
  */
+import { isNode, nodeModules } from "../../runtime/node/modules.ts";
 import { CheckpointError } from "../../support/errors.ts";
 
 /** Random access to the bytes of one file. `read` may return fewer bytes than asked only where the file ends. */
@@ -72,8 +73,14 @@ export function modelFilesOf(files: ReadonlyMap<string, Uint8Array | Blob>, loca
 
 /** The model files of a directory (Node). */
 export async function modelFilesOfDirectory(directory: string): Promise<ModelFiles> {
-  const { open, readdir } = await import("node:fs/promises");
-  const { join } = await import("node:path");
+  if (!isNode) {
+    throw new CheckpointError(
+      "NO_FILE_SYSTEM",
+      `the directory ${directory} cannot be opened in a page: pass modelFilesOf(...) instead.`,
+    );
+  }
+  const { fs, path } = await nodeModules();
+  const { open, readdir } = fs.promises;
   return {
     location: directory,
     list: () =>
@@ -85,13 +92,13 @@ export async function modelFilesOfDirectory(directory: string): Promise<ModelFil
         );
       }),
     open: async (name) => {
-      const path = join(directory, name);
-      const handle = await open(path, "r").catch((cause) => {
+      const location = path.join(directory, name);
+      const handle = await open(location, "r").catch((cause) => {
         throw missingFile(directory, name, cause);
       });
       const { size } = await handle.stat();
       return {
-        name: path,
+        name: location,
         size,
         read: (offset, length) => readAt(handle, offset, length),
         close: () => handle.close(),
