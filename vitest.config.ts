@@ -1,6 +1,15 @@
 import { defineConfig } from "vitest/config";
 
+const source = (path: string): string => new URL(`./src/${path}`, import.meta.url).pathname;
+
 export default defineConfig({
+  resolve: {
+    alias: [
+      { find: /^tilewright$/, replacement: source("index.ts") },
+      { find: /^tilewright\/kernels$/, replacement: source("kernels/index.ts") },
+      { find: /^tilewright\/models\/aquila2$/, replacement: source("models/aquila2/index.ts") },
+    ],
+  },
   test: {
     include: ["test/**/*.test.ts"],
     typecheck: { enabled: false },
