@@ -1,0 +1,56 @@
+/**
+ * @file How a dot is done: on tensor cores, or by fused multiply-adds on small tiles of registers.
+ */
+import { type DType, type Operation, shapeOf } from "../../ir/index.ts";
+import { blocked, type LinearLayout, type MmaContraction, type MmaInstruction } from "../../layout/index.ts";
+import type { TargetInfo } from "./target.ts";
+
+export type DotPlan =
+  | {
+      readonly kind: "mma";
+      readonly instruction: MmaInstruction;
+      readonly contraction: MmaContraction;
+      /** Warps along M and N. */
+      readonly warpsPerCta: readonly [number, number];
+    }
+  | { readonly kind: "fma" };
+
+/**
+ * Halves go to the tensor cores, f32 only when tf32 is asked for; a contraction shorter than the instruction's does not, since a copy
+ * would be summed twice. Rows and columns may be fewer than the instruction's: copies compute copies.
+ */
+export function planDot(operation: Operation, target: TargetInfo, numWarps: number): DotPlan {
+  const [a, b] = operation.operands;
+  const dtype: DType = a!.type.dtype;
+  const [m, k] = shapeOf(a!.type) as [number, number];
+  const n = shapeOf(b!.type)[1]!;
+  const half = dtype === "f16" || dtype === "bf16";
+  if (!half && operation.attributes.precision !== "tf32") return { kind: "fma" };
+  if (k < (half ? 16 : 8)) return { kind: "fma" };
+  // All along the rows as far as each warp has 16 of its own: rows are then reduced within four lanes.
+  const alongM = Math.min(numWarps, Math.max(1, m / 16));
+  const alongN = Math.min(numWarps / alongM, Math.max(1, n / 8));
+  // Warps for which there is neither repeat the rows.
+  const warpsPerCta = [numWarps / alongN, alongN] as const;
+  return half
+    ? { kind: "mma", instruction: target.mma.half, contraction: "standard", warpsPerCta }
+    : { kind: "mma", instruction: target.mma.tf32, contraction: "accumulator", warpsPerCta };
+}
+
+/** The accumulators of a dot by multiply-adds: a micro-tile of up to 8 x 4 a thread, so that 12 values feed 32 instructions. */
+export function fmaLayout(shape: readonly [number, number], numWarps: number, warpSize: number): LinearLayout {
+  const [m, n] = shape;
+  const each = Math.max(1, (m * n) / (numWarps * warpSize));
+  const columns = Math.min(4, n, each);
+  const rows = Math.min(8, m, Math.max(1, each / columns));
+  const lanesAlongN = Math.min(warpSize, Math.max(1, Math.min(8, n / columns)));
+  const lanesAlongM = warpSize / lanesAlongN;
+  const warpsAlongM = Math.min(numWarps, Math.max(1, m / (rows * lanesAlongM)));
+  return blocked({
+    shape,
+    sizePerThread: [rows, columns],
+    threadsPerWarp: [lanesAlongM, lanesAlongN],
+    warpsPerCta: [warpsAlongM, numWarps / warpsAlongM],
+    order: [1, 0],
+  });
+}

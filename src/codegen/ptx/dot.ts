@@ -1,0 +1,191 @@
+/**
+ * @file dot on tensor cores: one mma.sync for each 16 x 8 piece of a warp's accumulators and each step of K. An operand is either in
+ * registers already (as the accumulators of an earlier dot are) or staged in shared memory, from where its fragments are loaded
+ * just before they are used, so that they never all live at once.
+ */
+import type { Operation } from "../../ir/index.ts";
+import {
+  conversionBetween,
+  type LinearLayout,
+  type MmaRole,
+  matrixSwizzle,
+  mmaFragmentRegisters,
+  mmaFragmentShape,
+  planLdmatrix,
+  vectorWidth,
+  warpExtents,
+} from "../../layout/index.ts";
+import { bytesOf } from "./access.ts";
+import { convertTile } from "./convert.ts";
+import { threadColumns } from "./coordinates.ts";
+import { lowerFmaDot } from "./dot-fma.ts";
+import { type DotPlan, planDot } from "./dot-plan.ts";
+import { type Element, operandOf, registerOf } from "./element.ts";
+import type { Emitter } from "./emitter.ts";
+import { address, type Operand, type Register, vector } from "./instruction.ts";
+import type { Lowering } from "./lowering.ts";
+import { bufferFor, readShared, type StagedTile, sharedAddress, writeShared } from "./shared.ts";
+import { isHalf, Tile } from "./tile.ts";
+
+/** More 32-bit registers than this are not kept for an operand that a loop only reads: it is loaded again in every turn. */
+const MAX_RESIDENT_WORDS = 32;
+
+type MmaPlan = Extract<DotPlan, { kind: "mma" }>;
+
+export function lowerDot(lowering: Lowering, operation: Operation): Tile {
+  const { emitter } = lowering;
+  const plan = planDot(operation, emitter.target, emitter.numWarps);
+  if (plan.kind === "fma") return lowerFmaDot(lowering, operation);
+  const [a, b, c] = operation.operands;
+  const accumulator = lowering.tile(c!);
+  const layout = lowering.layoutOf(operation.results[0]!)!;
+  const left = fragments(lowering, lowering.values.get(a!) as Tile | StagedTile, plan, "a");
+  const right = fragments(lowering, lowering.values.get(b!) as Tile | StagedTile, plan, "b");
+  const dtype = a!.type.dtype;
+  const type = isHalf(dtype) ? dtype : "tf32";
+  const opcode = `mma.sync.aligned.${plan.instruction}.row.col.f32.${type}.${type}.f32`;
+
+  const [stepM, stepK] = mmaFragmentShape(plan.instruction, "a");
+  const stepN = mmaFragmentShape(plan.instruction, "b")[1];
+  const [rows, columns] = warpExtents(layout) as [number, number];
+  const depth = left.layout.shape[1]!;
+  const current: Element[] = [...accumulator.elements(emitter)];
+  const fresh = new Map<number, Register>();
+  for (let k = 0; k < depth; k += stepK) {
+    for (let m = 0; m < rows; m += stepM)
+      for (let n = 0; n < columns; n += stepN) {
+        const registers = mmaFragmentRegisters(layout, { ...plan, role: "accumulator" }, [m, n]);
+        const sums = registers.map((register) => registerOf(emitter, current[register]!, "f32"));
+        // The first step makes new registers, the others add to them.
+        const results = registers.map((register, i) => {
+          const own = registers.indexOf(register) === i ? fresh.get(register) : undefined;
+          return own ?? emitter.register("f32");
+        });
+        emitter.emit(opcode, [vector(results), vector(left.load([m, k])), vector(right.load([k, n])), vector(sums)]);
+        registers.forEach((register, i) => {
+          if (registers.indexOf(register) !== i) return;
+          fresh.set(register, results[i]!);
+          current[register] = results[i]!;
+        });
+      }
+  }
+  return Tile.ofElements("f32", layout, current);
+}
+
+interface Fragments {
+  readonly layout: LinearLayout;
+  /** The 32-bit registers of the fragment at an origin within the warp's box. */
+  load(origin: readonly [number, number]): Operand[];
+}
+
+function fragments(lowering: Lowering, operand: Tile | StagedTile, plan: MmaPlan, role: MmaRole): Fragments {
+  const { emitter } = lowering;
+  const { layout } = operand;
+  const words = operand instanceof Tile ? residentWords(emitter, operand) : stagedWords(emitter, operand);
+  const half = plan.instruction === "m16n8k16";
+  return {
+    layout: layout!,
+    load(origin) {
+      const registers = mmaFragmentRegisters(layout!, { ...plan, role }, origin);
+      const wanted = half ? registers.filter((_, i) => i % 2 === 0).map((register) => register >> 1) : registers;
+      return wanted.map(words);
+    },
+  };
+}
+
+/** The 32-bit operands of a tile in registers: words of two halves, or f32 rounded to tf32. */
+function residentWords(emitter: Emitter, tile: Tile): (index: number) => Operand {
+  if (isHalf(tile.kind)) {
+    const words = tile.words(emitter);
+    return (index) => {
+      const word = words[index]!;
+      return typeof word === "number" ? emitter.pure("b32", "mov.b32", [word]) : operandOf(emitter, word, "i32");
+    };
+  }
+  const elements = tile.elements(emitter);
+  const rounded = new Map<number, Register>();
+  return (index) => {
+    let word = rounded.get(index);
+    if (!word) {
+      word = emitter.op("b32", "cvt.rna.tf32.f32", registerOf(emitter, elements[index]!, "f32"));
+      rounded.set(index, word);
+    }
+    return word;
+  };
+}
+
+/** Loads words from shared memory when they are first asked for: by ldmatrix where the layouts fit it. */
+function stagedWords(emitter: Emitter, { dtype, layout, memory, buffer }: StagedTile): (index: number) => Operand {
+  const elementBytes = bytesOf(dtype);
+  const plan =
+    elementBytes === 2
+      ? (planLdmatrix(layout, memory, { elementBytes }) ??
+        planLdmatrix(layout, memory, { elementBytes, transposed: true }))
+      : undefined;
+  if (!plan) return residentWords(emitter, readShared(emitter, dtype, layout, memory, buffer));
+  const columns = threadColumns(plan.address).map((offset) => offset * elementBytes);
+  const moving = columns.reduce((bits, column) => bits | column, 0);
+  const issueOf = new Map<number, number>();
+  plan.issues.forEach(({ registers }, issue) => {
+    for (const pair of registers) issueOf.set(pair[0]! >> 1, issue);
+  });
+  const loaded = new Map<number, Register>();
+  const access = { kind: "read", place: buffer, group: emitter.accessGroup() } as const;
+  const opcode = `ldmatrix.sync.aligned.m8n8.x${plan.count}${plan.transposed ? ".trans" : ""}.shared.b16`;
+  return (index) => {
+    const known = loaded.get(index);
+    if (known) return known;
+    const { offset, registers } = plan.issues[issueOf.get(index)!]!;
+    const bytes = offset * elementBytes;
+    const base = sharedAddress(emitter, columns, bytes & moving);
+    const results = registers.map((pair) => {
+      const word = emitter.register("b32");
+      loaded.set(pair[0]! >> 1, word);
+      return word;
+    });
+    emitter.emit(opcode, [vector(results), address(base, bytes & ~moving, buffer)], { access });
+    return loaded.get(index)!;
+  };
+}
+
+/**
+ * The convert_layout of a dot's operand: through shared memory the tile stays there, unless the dot is in a loop that the operand is
+ * not part of and it fits into registers.
+ */
+export function lowerConvert(lowering: Lowering, operation: Operation): Tile | StagedTile {
+  const { emitter } = lowering;
+  const [value] = operation.operands;
+  const [result] = operation.results;
+  const tile = lowering.tile(value!);
+  const layout = lowering.layoutOf(result!)!;
+  const users = lowering.uses.get(result!) ?? [];
+  const feedsDots = users.every(({ opcode, operands }) => opcode === "dot" && operands.indexOf(result!) < 2);
+  const onTensorCores = users.some((dot) => planDot(dot, emitter.target, emitter.numWarps).kind === "mma");
+  if (!feedsDots || !onTensorCores || conversionBetween(tile.layout!, layout).kind !== "shared")
+    return convertTile(emitter, tile, layout);
+  const staged = stage(emitter, tile, layout);
+  const hoisted = users.some((user) => !lowering.isInSameBlock(user, operation));
+  const words = (layout.sizeOf("register") * bytesOf(tile.kind)) / 4;
+  if (!hoisted || words > MAX_RESIDENT_WORDS) return staged;
+  return loadStaged(emitter, staged);
+}
+
+function stage(emitter: Emitter, tile: Tile, layout: LinearLayout): StagedTile {
+  const elementBytes = bytesOf(tile.kind);
+  const source = tile.layout!;
+  // Rows in memory run the way in which the writer holds vectors.
+  const widths = source.outs.map((_, axis) => vectorWidth(source, axis, { elementBytes }));
+  const order = widths[0]! > widths[1]! ? [0, 1] : [1, 0];
+  const memory = matrixSwizzle(source.shape, elementBytes, order);
+  const buffer = bufferFor(emitter, "operand", tile.kind, layout);
+  writeShared(emitter, tile, memory, buffer);
+  return { kind: "staged", dtype: tile.kind as StagedTile["dtype"], layout, memory, buffer };
+}
+
+function loadStaged(emitter: Emitter, staged: StagedTile): Tile {
+  const { dtype, layout, memory, buffer } = staged;
+  if (!isHalf(dtype)) return readShared(emitter, dtype, layout, memory, buffer);
+  const word = stagedWords(emitter, staged);
+  const words = Array.from({ length: layout.sizeOf("register") / 2 }, (_, index) => word(index) as Register);
+  return Tile.ofWords(dtype, layout, words);
+}

@@ -1,0 +1,251 @@
+/**
+ * @file Builds the instruction tree: fresh registers, nested blocks, and two ways to emit. `op` places an instruction where we are.
+ * `pure` is for index and address arithmetic: it gives an equal earlier result again, and places a new one in the outermost block in
+ * which its operands exist, so that nothing which a loop does not change is computed in the loop.
+ */
+import type { Location } from "../../ir/index.ts";
+import {
+  type Address,
+  type Guard,
+  type Instruction,
+  isRegister,
+  type MemoryAccess,
+  type Node,
+  type Operand,
+  type Register,
+  type RegisterClass,
+  type SharedBuffer,
+} from "./instruction.ts";
+import type { TargetInfo } from "./target.ts";
+
+/** An open block. */
+export interface Scope {
+  readonly nodes: Node[];
+  readonly depth: number;
+  readonly memo: Map<string, Register>;
+}
+
+export interface RegisterFamily {
+  readonly class: RegisterClass;
+  count: number;
+}
+
+const prefixes: Readonly<Record<RegisterClass, string>> = {
+  pred: "p",
+  b16: "h",
+  b32: "r",
+  b64: "rd",
+  f32: "f",
+  f64: "fd",
+};
+
+export interface EmitOptions {
+  readonly guard?: Guard | undefined;
+  readonly access?: MemoryAccess | undefined;
+}
+
+export class Emitter {
+  readonly target: TargetInfo;
+  readonly numWarps: number;
+  /** Declared registers by prefix: `%acc_` with count 8 stands for %acc_0 ... %acc_7. */
+  readonly families = new Map<string, RegisterFamily>();
+  readonly buffers: SharedBuffer[] = [];
+  /** Variables and functions of the module, by name. */
+  readonly declarations = new Map<string, string>();
+  /** Bytes of local memory for the arguments of printf. */
+  localBytes = 0;
+  readonly #scopes: Scope[] = [{ nodes: [], depth: 0, memo: new Map() }];
+  #registers = 0;
+  #labels = 0;
+  #line = "";
+  #groups = 0;
+
+  constructor(target: TargetInfo, numWarps: number) {
+    this.target = target;
+    this.numWarps = numWarps;
+  }
+
+  get threads(): number {
+    return this.numWarps * this.target.warpSize;
+  }
+
+  get scope(): Scope {
+    return this.#scopes.at(-1)!;
+  }
+
+  get depth(): number {
+    return this.scope.depth;
+  }
+
+  /** The number of nodes written: a point in time. */
+  get nodes(): readonly Node[] {
+    return this.#scopes[0]!.nodes;
+  }
+
+  isOpen(scope: Scope): boolean {
+    return this.#scopes[scope.depth] === scope;
+  }
+
+  /** Runs `fill` in a new block and gives its nodes. */
+  block(fill: () => void): Node[] {
+    const scope: Scope = { nodes: [], depth: this.depth + 1, memo: new Map() };
+    this.#scopes.push(scope);
+    try {
+      fill();
+    } finally {
+      this.#scopes.pop();
+    }
+    return scope.nodes;
+  }
+
+  label(what: string): string {
+    return `$${what}_${this.#labels++}`;
+  }
+
+  /** A new number for the accesses of one operation (see MemoryAccess). */
+  accessGroup(): number {
+    return this.#groups++;
+  }
+
+  // Registers
+
+  /** A register that nothing assigns yet, named after `name` or its class. */
+  register(registerClass: RegisterClass, options: { name?: string; depth?: number; divisor?: number } = {}): Register {
+    const { name, depth = this.depth, divisor = 1 } = options;
+    const prefix = name === undefined ? prefixes[registerClass] : `${name}_`;
+    let family = this.families.get(prefix);
+    if (!family) {
+      family = { class: registerClass, count: 0 };
+      this.families.set(prefix, family);
+    }
+    return {
+      kind: "register",
+      class: registerClass,
+      id: this.#registers++,
+      name: `%${prefix}${family.count++}`,
+      depth,
+      divisor,
+    };
+  }
+
+  /** The same register as seen from another place or with another known divisor. */
+  view(register: Register, changes: { depth?: number; divisor?: number }): Register {
+    return { ...register, ...changes, id: this.#registers++ };
+  }
+
+  /** A register-name prefix that no other value has, made from an author's name. */
+  uniqueName(name: string): string {
+    const clean = name.replace(/[^A-Za-z0-9_]/g, "_").replace(/^(?=\d)/, "_");
+    let unique = clean;
+    // A prefix always ends in "_", so "acc_1_" never meets an element of "acc_".
+    for (let i = 2; this.families.has(`${unique}_`); i++) unique = `${clean}_${i}`;
+    return unique;
+  }
+
+  // Instructions
+
+  push(node: Node): void {
+    this.scope.nodes.push(node);
+  }
+
+  comment(text: string): void {
+    this.push({ kind: "comment", text });
+  }
+
+  /** Says which source line the following instructions come from. */
+  line(location: Location | undefined): void {
+    if (!location) return;
+    const key = `${location.file}:${location.line}:${this.scope.depth}`;
+    if (key === this.#line) return;
+    this.#line = key;
+    this.push({ kind: "line", ...location });
+  }
+
+  emit(opcode: string, operands: readonly Operand[], { guard, access }: EmitOptions = {}): Instruction {
+    const instruction: Instruction = { kind: "instruction", opcode, operands, guard, access };
+    this.scope.nodes.push(instruction);
+    return instruction;
+  }
+
+  /** Emits here an instruction whose first operand is a new register, which it gives. */
+  op(registerClass: RegisterClass, opcode: string, ...sources: Operand[]): Register {
+    const result = this.register(registerClass);
+    this.scope.nodes.push({ kind: "instruction", opcode, operands: [result, ...sources], removable: true });
+    return result;
+  }
+
+  /** As `op` for a function of its sources alone: reused where there is an equal one, placed as far out as its sources allow. */
+  pure(registerClass: RegisterClass, opcode: string, sources: readonly Operand[], divisor = 1): Register {
+    let depth = 0;
+    let key = opcode;
+    for (const source of sources) {
+      depth = Math.max(depth, depthOf(source));
+      key += keyOf(source);
+    }
+    const scope = this.#scopes[depth]!;
+    let result = scope.memo.get(key);
+    if (!result) {
+      result = this.register(registerClass, { depth, divisor });
+      scope.nodes.push({ kind: "instruction", opcode, operands: [result, ...sources], removable: true });
+      scope.memo.set(key, result);
+    }
+    return result;
+  }
+
+  /** Adds a variable or function declaration to the module, once for each name. */
+  declare(name: string, text: string): void {
+    this.declarations.set(name, text);
+  }
+
+  /** The instruction after which all threads see what all have written. */
+  barrier(): Instruction {
+    return this.numWarps === 1
+      ? { kind: "instruction", opcode: "bar.warp.sync", operands: [-1] }
+      : { kind: "instruction", opcode: "bar.sync", operands: [0] };
+  }
+
+  // Shared memory
+
+  /** A new piece of shared memory; the allocator gives it a place once its uses are known. */
+  sharedBuffer(name: string, bytes: number): SharedBuffer {
+    const buffer: SharedBuffer = { name, bytes, offset: -1 };
+    this.buffers.push(buffer);
+    return buffer;
+  }
+}
+
+function depthOf(operand: Operand): number {
+  if (typeof operand !== "object") return 0;
+  switch (operand.kind) {
+    case "register":
+      return operand.depth;
+    case "vector":
+      return Math.max(0, ...operand.elements.map(depthOf));
+    case "address":
+      return isRegister(operand.base) ? operand.base.depth : 0;
+    default:
+      return 0;
+  }
+}
+
+/** A text that two operands share exactly when they are equal. */
+function keyOf(operand: Operand): string {
+  if (typeof operand !== "object") return `,${operand}`;
+  switch (operand.kind) {
+    case "register":
+      return `,%${operand.id}`;
+    case "symbol":
+      return `,${operand.name}`;
+    case "float":
+      return `,f${operand.bits}`;
+    case "buffer":
+      return `,@${operand.buffer.name}`;
+    case "vector":
+      return `,{${operand.elements.map(keyOf).join("")}}`;
+    case "address":
+      return `,[${addressKey(operand)}]`;
+  }
+}
+
+const addressKey = ({ base, offset, buffer }: Address): string =>
+  `${isRegister(base) ? `%${base.id}` : base}+${offset}@${buffer?.name ?? ""}`;

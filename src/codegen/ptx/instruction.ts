@@ -1,0 +1,131 @@
+/**
+ * @file The program that the code generator builds: PTX instructions as objects, in structured blocks. It becomes text only at the
+ * very end (print.ts), so that passes over it (barriers.ts, later scheduling) need no parser.
+ */
+
+export type RegisterClass = "pred" | "b16" | "b32" | "b64" | "f32" | "f64";
+
+export interface Register {
+  readonly kind: "register";
+  readonly class: RegisterClass;
+  /** Unique for each view of a register; two registers may share a name when one is the other after a loop. */
+  readonly id: number;
+  /** With the `%`. */
+  readonly name: string;
+  /** Nesting depth of the block that assigns it: what depends on it must not be placed further out. */
+  readonly depth: number;
+  /** A power of two that divides the value, for integers and addresses. */
+  readonly divisor: number;
+}
+
+/** A float by its bits (`0f3F800000`), or a 16-bit pattern. Integers are plain numbers and bigints. */
+export interface FloatImmediate {
+  readonly kind: "float";
+  readonly bits: number;
+}
+
+/** `[base + offset]`; `buffer`, once allocated, adds the place of a shared-memory buffer. */
+export interface Address {
+  readonly kind: "address";
+  readonly base: Register | string;
+  readonly offset: number;
+  readonly buffer?: SharedBuffer;
+}
+
+export interface VectorOperand {
+  readonly kind: "vector";
+  readonly elements: readonly Operand[];
+}
+
+/** The name of a variable, function or label. */
+export interface SymbolOperand {
+  readonly kind: "symbol";
+  readonly name: string;
+}
+
+/** The place of a shared-memory buffer, as a number that is known only after allocation. */
+export interface BufferOffset {
+  readonly kind: "buffer";
+  readonly buffer: SharedBuffer;
+}
+
+export type Immediate = number | bigint | FloatImmediate;
+export type Operand = Register | Immediate | Address | VectorOperand | SymbolOperand | BufferOffset;
+
+/** A piece of shared memory. `offset` is set by the allocator. */
+export interface SharedBuffer {
+  readonly name: string;
+  readonly bytes: number;
+  offset: number;
+}
+
+/** What an instruction does to memory that other threads of the block see: for the placing of barriers. */
+export interface MemoryAccess {
+  readonly kind: "read" | "write";
+  /** A shared-memory buffer; or the kernel parameter through which global memory is reached, "?" if unknown. */
+  readonly place: SharedBuffer | string;
+  /** The operation that makes the access: its own accesses do not wait for each other. */
+  readonly group: number;
+}
+
+export interface Instruction {
+  readonly kind: "instruction";
+  readonly opcode: string;
+  readonly operands: readonly Operand[];
+  readonly guard?: Guard | undefined;
+  readonly access?: MemoryAccess | undefined;
+  /** Without effect but for its first operand, which nothing else assigns: may go when that is not read. */
+  readonly removable?: true;
+}
+
+/** `@p` or `@!p`. */
+export interface Guard {
+  readonly predicate: Register;
+  readonly negated?: boolean;
+}
+
+export interface Comment {
+  readonly kind: "comment";
+  readonly text: string;
+}
+
+/** `.loc` and a comment that names the author's line. */
+export interface SourceLine {
+  readonly kind: "line";
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+}
+
+/** A loop that tests at its end; skipped entirely unless `enter` (always entered without). */
+export interface LoopNode {
+  readonly kind: "loop";
+  readonly label: string;
+  readonly enter: Guard | undefined;
+  readonly body: Node[];
+  readonly repeat: Guard;
+}
+
+export interface IfNode {
+  readonly kind: "if";
+  readonly label: string;
+  readonly condition: Guard;
+  readonly whenTrue: Node[];
+  readonly whenFalse: Node[];
+  /** Threads of a block may disagree on the condition. */
+  readonly divergent?: true;
+}
+
+export type Node = Instruction | Comment | SourceLine | LoopNode | IfNode;
+
+export const isRegister = (operand: unknown): operand is Register =>
+  typeof operand === "object" && operand !== null && (operand as Register).kind === "register";
+
+export const vector = (elements: readonly Operand[]): VectorOperand => ({ kind: "vector", elements });
+export const symbol = (name: string): SymbolOperand => ({ kind: "symbol", name });
+export const address = (base: Register | string, offset = 0, buffer?: SharedBuffer): Address => ({
+  kind: "address",
+  base,
+  offset,
+  ...(buffer && { buffer }),
+});

@@ -1,0 +1,109 @@
+/**
+ * @file Integer arithmetic on elements: constants fold, sums keep their constant apart, equal results are shared, everything lands in
+ * the outermost block that it can (Emitter.pure). For i32 and u32 arithmetic is modulo 2^32, so that a constant may be moved out of
+ * any sum or product.
+ */
+
+import { divisorOf, type Element, isInteger, isSum, lowBit, operandOf, type Sum } from "./element.ts";
+import type { Emitter } from "./emitter.ts";
+import { isRegister, type Register } from "./instruction.ts";
+
+/** The kinds of integers that are computed with here; addresses are `pointer`. */
+export type IntegerKind = "i32" | "u32" | "i64" | "pointer";
+
+const isWide = (kind: IntegerKind): boolean => kind === "i64" || kind === "pointer";
+const wrap = (value: bigint, kind: IntegerKind): number | bigint => {
+  if (kind === "u32") return Number(BigInt.asUintN(32, value));
+  if (kind === "i32") return Number(BigInt.asIntN(32, value));
+  const wide = BigInt.asIntN(64, value);
+  return wide >= -(2n ** 53n) && wide <= 2n ** 53n ? Number(wide) : wide;
+};
+const suffix = (kind: IntegerKind): string => (isWide(kind) ? "s64" : "s32");
+const classOf = (kind: IntegerKind) => (isWide(kind) ? "b64" : "b32");
+
+/** The part in a register and the constant part. */
+function parts(element: Element): { base: Register | undefined; offset: number | bigint } {
+  if (isRegister(element)) return { base: element, offset: 0 };
+  if (isSum(element)) return { base: element.base, offset: element.offset };
+  return { base: undefined, offset: element as number | bigint };
+}
+
+/** `base + offset` in the simplest form. A constant too large for a safe integer is added at once. */
+function sum(emitter: Emitter, base: Register | undefined, offset: bigint, kind: IntegerKind): Element {
+  const constant = kind === "u32" ? Number(BigInt.asIntN(32, offset)) : wrap(offset, kind);
+  if (!base) return wrap(offset, kind);
+  if (constant === 0) return base;
+  if (typeof constant === "bigint") return emitter.pure(classOf(kind), `add.${suffix(kind)}`, [base, constant]);
+  return { kind: "sum", base, offset: constant } satisfies Sum;
+}
+
+export function addIntegers(emitter: Emitter, a: Element, b: Element, kind: IntegerKind): Element {
+  const left = parts(a);
+  const right = parts(b);
+  let base = left.base ?? right.base;
+  if (left.base && right.base) {
+    // Sorted, so that a + b and b + a are one.
+    const [first, second] = left.base.id <= right.base.id ? [left.base, right.base] : [right.base, left.base];
+    const divisor = Math.min(first.divisor, second.divisor);
+    base = emitter.pure(classOf(kind), `add.${suffix(kind)}`, [first, second], divisor);
+  }
+  return sum(emitter, base, BigInt(left.offset) + BigInt(right.offset), kind);
+}
+
+export function subtractIntegers(emitter: Emitter, a: Element, b: Element, kind: IntegerKind): Element {
+  const left = parts(a);
+  const right = parts(b);
+  const offset = BigInt(left.offset) - BigInt(right.offset);
+  if (!right.base) return sum(emitter, left.base, offset, kind);
+  const divisor = Math.min(left.base?.divisor ?? lowBit(offset), right.base.divisor);
+  if (!left.base) return emitter.pure(classOf(kind), `sub.${suffix(kind)}`, [wrap(offset, kind), right.base], divisor);
+  const difference = emitter.pure(classOf(kind), `sub.${suffix(kind)}`, [left.base, right.base], divisor);
+  return sum(emitter, difference, offset, kind);
+}
+
+export function multiplyIntegers(emitter: Emitter, a: Element, b: Element, kind: IntegerKind): Element {
+  if (isInteger(a) && isInteger(b)) return wrap(BigInt(a) * BigInt(b), kind);
+  if (isInteger(a)) return multiplyIntegers(emitter, b, a, kind);
+  if (isInteger(b)) {
+    const { base, offset } = parts(a);
+    return sum(emitter, scale(emitter, base!, BigInt(b), kind), BigInt(offset) * BigInt(b), kind);
+  }
+  const left = operandOf(emitter, a, kind) as Register;
+  const right = operandOf(emitter, b, kind) as Register;
+  const [first, second] = left.id <= right.id ? [left, right] : [right, left];
+  const divisor = Math.min(2 ** 30, first.divisor * second.divisor);
+  return emitter.pure(classOf(kind), `mul.lo.${suffix(kind)}`, [first, second], divisor);
+}
+
+function scale(emitter: Emitter, base: Register, factor: bigint, kind: IntegerKind): Register | undefined {
+  const bits = isWide(kind) ? 64 : 32;
+  const wrapped = BigInt.asUintN(bits, factor);
+  if (wrapped === 0n) return undefined;
+  if (wrapped === 1n) return base;
+  const divisor = Math.min(2 ** 30, base.divisor * lowBit(factor));
+  if ((wrapped & (wrapped - 1n)) === 0n)
+    return emitter.pure(classOf(kind), `shl.b${bits}`, [base, wrapped.toString(2).length - 1], divisor);
+  return emitter.pure(classOf(kind), `mul.lo.${suffix(kind)}`, [base, wrap(factor, kind)], divisor);
+}
+
+/** The 64-bit value of an i32 (sign-extended) or u32 (zero-extended) register. */
+export function widen(emitter: Emitter, element: Element, kind: "i32" | "u32" | "i64"): Element {
+  if (kind === "i64" || isInteger(element)) return element;
+  const register = operandOf(emitter, element, kind) as Register;
+  return emitter.pure("b64", kind === "i32" ? "cvt.s64.s32" : "cvt.u64.u32", [register], register.divisor);
+}
+
+/** `a * b` in 64 bits, for an i32 `a` and a constant or 64-bit `b`. */
+export function multiplyWide(emitter: Emitter, a: Element, b: Element): Element {
+  if (isInteger(a)) return multiplyIntegers(emitter, b, a, "i64");
+  const register = operandOf(emitter, a, "i32") as Register;
+  if (isInteger(b) && BigInt(b) >= -(2n ** 31n) && BigInt(b) < 2n ** 31n) {
+    const divisor = Math.min(2 ** 30, register.divisor * lowBit(b));
+    return b === 0 ? 0 : emitter.pure("b64", "mul.wide.s32", [register, b], divisor);
+  }
+  return multiplyIntegers(emitter, widen(emitter, register, "i32"), b, "i64");
+}
+
+/** The largest power of two up to 2^30 that divides every one of the elements. */
+export const commonDivisor = (elements: readonly Element[]): number =>
+  elements.reduce((divisor: number, element) => Math.min(divisor, divisorOf(element)), 2 ** 30);

@@ -1,0 +1,94 @@
+/**
+ * @file The state that the lowering of all operations shares: the emitter, the layouts, and what stands for each IR value.
+ */
+import type { Block, Kernel, Operation, Value } from "../../ir/index.ts";
+import type { LinearLayout } from "../../layout/index.ts";
+import type { Element } from "./element.ts";
+import type { ElementwiseOptions } from "./elementwise.ts";
+import type { Emitter } from "./emitter.ts";
+import type { MemoryRoots } from "./roots.ts";
+import type { StagedTile } from "./shared.ts";
+import { Tile, type View } from "./tile.ts";
+
+export interface LoweringOptions extends ElementwiseOptions {
+  /** Emit `.loc` and comments that name the author's lines. */
+  readonly lineInfo: boolean;
+}
+
+/** What stands for an IR value: a tile in registers, one that waits in shared memory for a dot, or a view. */
+export type Lowered = Tile | StagedTile | View;
+
+export class Lowering {
+  readonly kernel: Kernel;
+  readonly emitter: Emitter;
+  readonly layouts: ReadonlyMap<Value, LinearLayout>;
+  readonly roots: MemoryRoots;
+  readonly options: LoweringOptions;
+  readonly values = new Map<Value, Lowered>();
+  readonly #blocks = new Map<Operation, Block>();
+  /** The operations that use each value. */
+  readonly uses: ReadonlyMap<Value, readonly Operation[]>;
+  /** Set by lower.ts, which knows all operations; control flow calls it for its blocks. */
+  lowerBlock: (block: Block) => void = () => {};
+
+  constructor(
+    kernel: Kernel,
+    emitter: Emitter,
+    layouts: ReadonlyMap<Value, LinearLayout>,
+    roots: MemoryRoots,
+    options: LoweringOptions,
+  ) {
+    this.kernel = kernel;
+    this.emitter = emitter;
+    this.layouts = layouts;
+    this.roots = roots;
+    this.options = options;
+    this.uses = findUses(kernel, this.#blocks);
+  }
+
+  layoutOf(value: Value): LinearLayout | undefined {
+    return this.layouts.get(value);
+  }
+
+  tile(value: Value): Tile {
+    const lowered = this.values.get(value);
+    if (!(lowered instanceof Tile))
+      throw new Error(`${value.name ?? value.definition?.opcode} is not a tile in registers`);
+    return lowered;
+  }
+
+  view(value: Value): View {
+    const lowered = this.values.get(value);
+    if (lowered?.kind !== "view") throw new Error(`${value.name ?? value.definition?.opcode} is not a view`);
+    return lowered;
+  }
+
+  scalar(value: Value): Element {
+    return this.tile(value).scalar(this.emitter);
+  }
+
+  isUsed(value: Value): boolean {
+    return (this.uses.get(value)?.length ?? 0) > 0;
+  }
+
+  isInSameBlock(a: Operation, b: Operation): boolean {
+    return this.#blocks.get(a) === this.#blocks.get(b);
+  }
+}
+
+function findUses(kernel: Kernel, blocks: Map<Operation, Block>): Map<Value, Operation[]> {
+  const uses = new Map<Value, Operation[]>();
+  const visit = (block: Block): void => {
+    for (const operation of block.operations) {
+      blocks.set(operation, block);
+      for (const operand of operation.operands) {
+        const list = uses.get(operand);
+        if (list) list.push(operation);
+        else uses.set(operand, [operation]);
+      }
+      operation.blocks.forEach(visit);
+    }
+  };
+  visit(kernel.body);
+  return uses;
+}

@@ -1,0 +1,128 @@
+/**
+ * @file What the PTX back end wants of layouts: accumulators of a dot are mma fragments with the warps along the rows as far as there are
+ * rows, operands are the fragments that go with them; memory is accessed by neighbouring lanes in vectors as wide as the facts allow.
+ */
+import {
+  type DType,
+  elementBytes,
+  type Kernel,
+  type Operation,
+  type PointerType,
+  shapeOf,
+  type TileType,
+  type Value,
+} from "../../ir/index.ts";
+import {
+  type Anchor,
+  defaultBlocked,
+  type LayoutPolicy,
+  type LinearLayout,
+  mmaLayout,
+  vectorWidth,
+} from "../../layout/index.ts";
+import { analyzeAxes, pointerAccess, viewAccess } from "../../passes/index.ts";
+import { type DotPlan, fmaLayout, planDot } from "./dot-plan.ts";
+import { scanLayout } from "./scan.ts";
+import type { TargetInfo } from "./target.ts";
+
+const DOT_WEIGHT = 3;
+
+export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number): LayoutPolicy {
+  const analysis = analyzeAxes(kernel);
+  const coalesced = (shape: readonly number[], contiguous: number, axis: number): LinearLayout => {
+    const others = shape.map((_, i) => i).filter((i) => i !== axis);
+    return defaultBlocked({ shape, warps: numWarps, contiguous, order: [axis, ...others.reverse()] });
+  };
+  const plain = (type: TileType | PointerType): LinearLayout => {
+    // Enough elements a thread that 16-bit and 8-bit values are moved in whole words.
+    const contiguous = Math.max(1, 4 / (type.kind === "pointer" ? 8 : elementBytes[type.dtype]));
+    return coalesced(type.shape, contiguous, type.shape.length - 1);
+  };
+  const widest = (dtype: DType): number => target.maxVectorBytes / elementBytes[dtype];
+
+  /** The coalesced layout of a tile in memory. */
+  const memoryLayout = (operation: Operation): LinearLayout | undefined => {
+    const { opcode, operands, results } = operation;
+    const dtype = operands[0]!.type.dtype;
+    if (opcode === "view_load" || opcode === "view_store") {
+      const tile = opcode === "view_load" ? results[0]! : operands[1]!;
+      const shape = shapeOf(tile.type);
+      if (shape.length === 0) return undefined;
+      const { axis, alignment } = viewAccess(operation, analysis);
+      // Where the last size is unknown the code checks it and has a version with vectors.
+      const contiguous = axis === null ? 1 : Math.min(widest(dtype), Math.max(1, alignment / elementBytes[dtype]));
+      return coalesced(shape, contiguous, axis ?? shape.length - 1);
+    }
+    const shape = shapeOf(operands[0]!.type);
+    if (shape.length === 0) return undefined;
+    const mask = opcode === "load" ? operands[1] : operands[2];
+    const { axis, width } = pointerAccess(operands[0]!, mask, analysis);
+    return coalesced(shape, Math.min(width, widest(dtype)), axis ?? shape.length - 1);
+  };
+
+  return {
+    anchor(operation, primaryOf): Anchor | undefined {
+      const { opcode, operands, attributes } = operation;
+      switch (opcode) {
+        case "view_load":
+        case "load": {
+          const layout = memoryLayout(operation);
+          return layout && { operands: opcode === "load" ? operands.map(() => layout) : [], results: [layout] };
+        }
+        case "view_store":
+        case "store": {
+          const layout = memoryLayout(operation);
+          const value = operands[1]!;
+          if (!layout) return undefined;
+          const chosen = storeFrom(primaryOf(value), layout, value.type.dtype);
+          return { operands: opcode === "store" ? operands.map(() => chosen) : [undefined, chosen] };
+        }
+        case "scan": {
+          const layout = scanLayout(shapeOf(operands[0]!.type), attributes.axis as number, numWarps, target.warpSize);
+          return { operands: [layout], results: [layout] };
+        }
+        case "dot":
+          return dotAnchor(planDot(operation, target, numWarps), operands, primaryOf);
+        default:
+          return undefined;
+      }
+    },
+    default: plain,
+  };
+
+  /** A store writes from where the value is when that makes accesses as wide as the memory's own layout, or nearly so. */
+  function storeFrom(own: LinearLayout | undefined, best: LinearLayout, dtype: DType): LinearLayout {
+    if (!own) return best;
+    const bytes = elementBytes[dtype];
+    const axis = own.outs.length - 1;
+    const width = vectorWidth(own, axis, { elementBytes: bytes });
+    const wanted = vectorWidth(best, axis, { elementBytes: bytes });
+    return width * bytes >= Math.min(8, wanted * bytes) ? own : best;
+  }
+
+  function dotAnchor(
+    plan: DotPlan,
+    operands: readonly Value[],
+    primaryOf: (value: Value) => LinearLayout | undefined,
+  ): Anchor {
+    const [a, b] = operands;
+    const [m, k] = shapeOf(a!.type) as [number, number];
+    const n = shapeOf(b!.type)[1]!;
+    if (plan.kind === "fma") {
+      const accumulator = fmaLayout([m, n], numWarps, target.warpSize);
+      const own = (value: Value): LinearLayout => primaryOf(value) ?? plain(value.type as TileType);
+      return { operands: [own(a!), own(b!), accumulator], results: [accumulator], weight: DOT_WEIGHT };
+    }
+    const { instruction, contraction, warpsPerCta } = plan;
+    const accumulator = mmaLayout({ instruction, contraction, warpsPerCta, role: "accumulator", shape: [m, n] });
+    return {
+      operands: [
+        mmaLayout({ instruction, contraction, warpsPerCta, role: "a", shape: [m, k] }),
+        mmaLayout({ instruction, contraction, warpsPerCta, role: "b", shape: [k, n] }),
+        accumulator,
+      ],
+      results: [accumulator],
+      weight: DOT_WEIGHT,
+    };
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * @file Tiles in shared memory: written from registers, read back in another layout, or left there for a dot that loads its fragments one by
+ * one. A memory layout is linear and XOR-swizzled, so an address is the thread's part, XORed or added with a constant.
+ */
+import type { DType } from "../../ir/index.ts";
+import { chooseSwizzle, type LinearLayout, registerOffsets, sharedOffsets } from "../../layout/index.ts";
+import { bytesOf, groupAccesses, loadGroups, loadTarget, movesWords, storeGroups } from "./access.ts";
+import { linearOfThread, ownerGuard, threadBitsClear, threadColumns } from "./coordinates.ts";
+import { type Element, type ElementKind, operandOf } from "./element.ts";
+import type { Emitter } from "./emitter.ts";
+import { type Register, type SharedBuffer, symbol } from "./instruction.ts";
+import { bytesToBool } from "./memory.ts";
+import { isHalf, type Tile } from "./tile.ts";
+
+/** The name of the block's shared memory in PTX. */
+export const SHARED_MEMORY = "shared_memory";
+/** Its alignment, in bytes. */
+export const SHARED_ALIGNMENT = 128;
+
+/** A dot's operand that stays in shared memory until the dot loads its fragments. */
+export interface StagedTile {
+  readonly kind: "staged";
+  readonly dtype: DType;
+  /** The layout in which the dot wants it. */
+  readonly layout: LinearLayout;
+  /** From the offset in elements to the tile. */
+  readonly memory: LinearLayout;
+  readonly buffer: SharedBuffer;
+}
+
+const log2 = (size: number): number => 31 - Math.clz32(size);
+
+/** The address of each register's element within a buffer whose layout is `memory`: the buffer's own place is added by the operand. */
+export function sharedAddresses(
+  emitter: Emitter,
+  layout: LinearLayout,
+  memory: LinearLayout,
+  kind: ElementKind,
+): Element[] {
+  const offsets = sharedOffsets(layout, memory);
+  const shift = log2(bytesOf(kind));
+  const columns = threadColumns(offsets).map((column) => column << shift);
+  return registerOffsets(offsets).map(({ xor, add }): Element => {
+    const base = sharedAddress(emitter, columns, xor << shift);
+    return add === 0 ? base : { kind: "sum", base, offset: add << shift };
+  });
+}
+
+/** A register with the address (of the start of shared memory) + (the thread's part ^ `xor`), in bytes. */
+export function sharedAddress(emitter: Emitter, columns: readonly number[], xor: number): Register {
+  const start = emitter.pure("b32", "mov.u32", [symbol(SHARED_MEMORY)], SHARED_ALIGNMENT);
+  let thread = linearOfThread(emitter, columns);
+  if (thread === 0 && xor === 0) return start;
+  const lowest = [...columns, xor].reduce((bits, column) => bits | column, 0);
+  const divisor = Math.min(SHARED_ALIGNMENT, lowest & -lowest);
+  if (xor !== 0) thread = emitter.pure("b32", "xor.b32", [operandOf(emitter, thread, "i32"), xor], divisor);
+  return emitter.pure("b32", "add.s32", [start, operandOf(emitter, thread, "i32")], divisor);
+}
+
+/** Writes a tile; of threads that hold copies, one writes. */
+export function writeShared(emitter: Emitter, tile: Tile, memory: LinearLayout, buffer: SharedBuffer): void {
+  const addresses = sharedAddresses(emitter, tile.layout!, memory, tile.kind);
+  const groups = groupAccesses({ dtype: tile.kind, addresses, masks: undefined }, emitter.target.maxVectorBytes);
+  storeGroups(emitter, tile, groups, ownerGuard(emitter, tile.layout), { space: "shared", buffer });
+}
+
+export function readShared(
+  emitter: Emitter,
+  kind: ElementKind,
+  layout: LinearLayout,
+  memory: LinearLayout,
+  buffer: SharedBuffer,
+): Tile {
+  const addresses = sharedAddresses(emitter, layout, memory, kind);
+  const groups = groupAccesses({ dtype: kind, addresses, masks: undefined }, emitter.target.maxVectorBytes);
+  const packed = isHalf(kind) && addresses.length % 2 === 0 && movesWords(groups);
+  const target = loadTarget(emitter, kind, layout, addresses.length, packed);
+  loadGroups(emitter, kind, groups, target, { space: "shared", buffer });
+  return kind === "bool" ? bytesToBool(emitter, target.tile) : target.tile;
+}
+
+export const bufferFor = (emitter: Emitter, name: string, kind: ElementKind, layout: LinearLayout): SharedBuffer =>
+  emitter.sharedBuffer(name, bytesOf(kind) << layout.outBits);
+
+/** Brings a tile to another layout by way of shared memory. */
+export function convertThroughShared(emitter: Emitter, tile: Tile, layout: LinearLayout): Tile {
+  const memory = chooseSwizzle({ writer: tile.layout!, reader: layout, elementBytes: bytesOf(tile.kind) });
+  const buffer = bufferFor(emitter, "convert", tile.kind, layout);
+  writeShared(emitter, tile, memory, buffer);
+  return readShared(emitter, tile.kind, layout, memory, buffer);
+}
+
+/** Gives the elements of the one thread that owns each (see `ownerGuard`) to all threads that should hold them. */
+export function distribute(emitter: Emitter, tile: Tile): Tile {
+  if (tile.layout) return convertThroughShared(emitter, tile, tile.layout);
+  const { kind } = tile;
+  const buffer = emitter.sharedBuffer("scalar", bytesOf(kind));
+  const addresses = [sharedAddress(emitter, [], 0)];
+  const groups = groupAccesses({ dtype: kind, addresses, masks: undefined }, 16);
+  storeGroups(emitter, tile, groups, threadBitsClear(emitter, emitter.threads - 1), { space: "shared", buffer });
+  const target = loadTarget(emitter, kind, undefined, 1, false);
+  loadGroups(emitter, kind, groups, target, { space: "shared", buffer });
+  return target.tile;
+}
