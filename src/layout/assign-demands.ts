@@ -142,8 +142,9 @@ export class Demands {
       }
       default: {
         const result = results.find(ranked);
-        const layout = result ? this.#primaries.get(result)!.layout : this.#own(operand);
-        return operandLayout(operation, index, layout) ?? this.#own(operand);
+        // A split into scalars has no ranked result to follow.
+        if (!result) return this.#own(operand);
+        return operandLayout(operation, index, this.#primaries.get(result)!.layout) ?? this.#own(operand);
       }
     }
   }
