@@ -14,27 +14,39 @@ export async function findKernel(named: string): Promise<KernelDefinition> {
   if (!/[./\\]/.test(named)) {
     const found = libraryKernels[named];
     if (found) return found.definition;
-    throw new ArgumentError("KERNEL_UNKNOWN", `there is no kernel "${named}" in the library; it has ${Object.keys(libraryKernels).join(", ")}. A file of your own starts with ./`);
+    throw new ArgumentError(
+      "KERNEL_UNKNOWN",
+      `there is no kernel "${named}" in the library; it has ${Object.keys(libraryKernels).join(", ")}. A file of your own starts with ./`,
+    );
   }
   const [file, exportName] = named.split("#") as [string, string | undefined];
   const path = resolve(file);
   if (!existsSync(path)) throw new ArgumentError("KERNEL_FILE", `${path} does not exist`);
   const exported = await load(path);
-  const kernels = Object.entries(exported).filter(([, value]) => isKernelDefinition(value)) as [string, KernelDefinition][];
+  const kernels = Object.entries(exported).filter(([, value]) => isKernelDefinition(value)) as [
+    string,
+    KernelDefinition,
+  ][];
   if (exportName !== undefined) {
     const chosen = kernels.find(([key, kernel]) => key === exportName || kernel.name === exportName);
     if (chosen) return chosen[1];
-    throw new ArgumentError("KERNEL_EXPORT", `${file} exports no kernel "${exportName}"; it exports ${listOf(kernels)}`);
+    throw new ArgumentError(
+      "KERNEL_EXPORT",
+      `${file} exports no kernel "${exportName}"; it exports ${listOf(kernels)}`,
+    );
   }
   const distinct = [...new Set(kernels.map(([, kernel]) => kernel))];
   if (distinct.length === 1) return distinct[0]!;
   throw new ArgumentError(
     "KERNEL_EXPORT",
-    distinct.length === 0 ? `${file} exports no kernel: export what kernel({ ... }) returns` : `${file} exports several kernels: choose one as ${file}#name of ${listOf(kernels)}`,
+    distinct.length === 0
+      ? `${file} exports no kernel: export what kernel({ ... }) returns`
+      : `${file} exports several kernels: choose one as ${file}#name of ${listOf(kernels)}`,
   );
 }
 
-const listOf = (kernels: readonly (readonly [string, KernelDefinition])[]): string => kernels.map(([key]) => key).join(", ") || "none";
+const listOf = (kernels: readonly (readonly [string, KernelDefinition])[]): string =>
+  kernels.map(([key]) => key).join(", ") || "none";
 
 async function load(path: string): Promise<Record<string, unknown>> {
   try {
@@ -48,6 +60,8 @@ async function load(path: string): Promise<Record<string, unknown>> {
     };
     return await createJiti(import.meta.url, { alias, interopDefault: true }).import(pathToFileURL(path).href);
   } catch (error) {
-    throw new ArgumentError("KERNEL_FILE", `${path} could not be loaded: ${(error as Error).message}`, { cause: error });
+    throw new ArgumentError("KERNEL_FILE", `${path} could not be loaded: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
 }

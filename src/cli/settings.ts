@@ -17,13 +17,17 @@ export function parseSettings(definition: KernelDefinition, settings: readonly s
     const value = setting.slice(at + 1);
     if (at < 1) throw new ArgumentError("SETTING", `--set ${setting}: write NAME=VALUE`);
     if (definition.dtypeVariables.includes(name)) {
-      if (!dtypes.includes(value as DType)) throw new ArgumentError("SETTING", `--set ${setting}: ${name} must be one of ${dtypes.join(", ")}`);
+      if (!dtypes.includes(value as DType))
+        throw new ArgumentError("SETTING", `--set ${setting}: ${name} must be one of ${dtypes.join(", ")}`);
       bound[name] = value as DType;
     } else if (name in definition.constants) {
       constants[name] = parseConstant(setting, value, definition.constants[name] as Constant);
     } else {
       const known = [...definition.dtypeVariables, ...Object.keys(definition.constants)];
-      throw new ArgumentError("SETTING", `--set ${setting}: ${definition.name} has no constant "${name}"; it has ${known.join(", ") || "none"}`);
+      throw new ArgumentError(
+        "SETTING",
+        `--set ${setting}: ${definition.name} has no constant "${name}"; it has ${known.join(", ") || "none"}`,
+      );
     }
   }
   return { constants, dtypes: bound };
@@ -36,6 +40,7 @@ function parseConstant(setting: string, text: string, like: Constant): Constant 
     throw new ArgumentError("SETTING", `--set ${setting}: must be true or false`);
   }
   const value = Number(text);
-  if (text.trim() === "" || !Number.isFinite(value)) throw new ArgumentError("SETTING", `--set ${setting}: must be a number`);
+  if (text.trim() === "" || !Number.isFinite(value))
+    throw new ArgumentError("SETTING", `--set ${setting}: must be a number`);
   return value;
 }

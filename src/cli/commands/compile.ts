@@ -19,7 +19,10 @@ export function addCompile(program: Command): void {
     .description("compile a kernel; needs no device")
     .requiredOption("--target <target>", targets.join(" | "))
     .option("--set <NAME=VALUE...>", "constants and dtypes of the kernel", [])
-    .option("--out <directory>", "write <kernel>.ptx or .wgsl and <kernel>.json there (default: the text to standard output)")
+    .option(
+      "--out <directory>",
+      "write <kernel>.ptx or .wgsl and <kernel>.json there (default: the text to standard output)",
+    )
     .action(async (named: string, { target: targetName, set, out }: Options) => {
       const target = parseTarget(targetName);
       const definition = await findKernel(named);

@@ -6,10 +6,10 @@ import { fileURLToPath } from "node:url";
 import Table from "cli-table3";
 import type { Command } from "commander";
 import { Listr } from "listr2";
-import { type AttentionCheck, checkAttention, demoCases } from "../demo/check-attention.ts";
-import { type CompiledSummary, compileAttention } from "../demo/compile-attention.ts";
 import { loadAquila2 } from "../../models/aquila2/index.ts";
 import { type Backend, createDevice, type Device } from "../../runtime/index.ts";
+import { type AttentionCheck, checkAttention, demoCases } from "../demo/check-attention.ts";
+import { type CompiledSummary, compileAttention } from "../demo/compile-attention.ts";
 
 const bundledModel = fileURLToPath(new URL("../../../test/fixtures/aquila2-tiny", import.meta.url));
 
@@ -48,7 +48,10 @@ const steps = (options: Options, findings: Findings): Listr =>
         title: "Compile memory-efficient attention to PTX (sm_80) and WGSL",
         task: (_, task) => {
           findings.compiled.push(...compileAttention());
-          task.title = findings.compiled.map(({ target, milliseconds }) => `${target} in ${milliseconds.toFixed(0)} ms`).join(", ").replace(/^/, "Compiled attention: ");
+          task.title = findings.compiled
+            .map(({ target, milliseconds }) => `${target} in ${milliseconds.toFixed(0)} ms`)
+            .join(", ")
+            .replace(/^/, "Compiled attention: ");
         },
       },
       {
@@ -83,12 +86,20 @@ const steps = (options: Options, findings: Findings): Listr =>
 
 function report({ prompt }: Options, { compiled, checks, continuation }: Findings): void {
   const targets = new Table({ head: ["target", "lines", "bytes", "shared memory", "threads", "ms"] });
-  for (const { target, lines, bytes, sharedMemory, threads, milliseconds } of compiled) targets.push([target, lines, bytes, sharedMemory, threads, milliseconds.toFixed(1)]);
+  for (const { target, lines, bytes, sharedMemory, threads, milliseconds } of compiled)
+    targets.push([target, lines, bytes, sharedMemory, threads, milliseconds.toFixed(1)]);
   console.log(targets.toString());
 
   const accuracy = new Table({ head: ["attention", "largest error", "allowed", "first call", "then", ""] });
   for (const { title, error, allowed, firstMilliseconds, milliseconds, passed } of checks)
-    accuracy.push([title, error.toExponential(2), allowed.toExponential(2), `${firstMilliseconds.toFixed(0)} ms`, `${milliseconds.toFixed(1)} ms`, passed ? "ok" : "WRONG"]);
+    accuracy.push([
+      title,
+      error.toExponential(2),
+      allowed.toExponential(2),
+      `${firstMilliseconds.toFixed(0)} ms`,
+      `${milliseconds.toFixed(1)} ms`,
+      passed ? "ok" : "WRONG",
+    ]);
   console.log(accuracy.toString());
   console.log(`Aquila2 continues: ${prompt}${continuation}`);
 

@@ -13,21 +13,21 @@ export function addIr(program: Command): void {
     .option("--set <NAME=VALUE...>", "constants and dtypes of the kernel", [])
     .option("--final", "only the IR that the code generators get")
     .option("--locations", "with the author's file and line")
-    .action(async (named: string, { set, final, locations = false }: { set: readonly string[]; final?: boolean; locations?: boolean }) => {
-      const definition = await findKernel(named);
-      const traced = definition.trace(parseSettings(definition, set));
-      if (final) {
-        console.log(printKernel(optimize(traced), { locations }));
-        return;
-      }
-      let last = printKernel(traced, { locations });
-      console.log(`// as traced\n${last}`);
-      optimize(traced, {
-        onPass(name, kernel) {
-          const text = printKernel(kernel, { locations });
-          console.log(text === last ? `// after ${name}: unchanged` : `// after ${name}\n${text}`);
-          last = text;
-        },
-      });
-    });
+    .action(
+      async (
+        named: string,
+        { set, final, locations = false }: { set: readonly string[]; final?: boolean; locations?: boolean },
+      ) => {
+        const definition = await findKernel(named);
+        const traced = definition.trace(parseSettings(definition, set));
+        if (final) {
+          console.log(printKernel(optimize(traced), { locations }));
+          return;
+        }
+        console.log(`// as traced\n${printKernel(traced, { locations })}`);
+        optimize(traced, {
+          onPass: (name, kernel) => console.log(`// after ${name}\n${printKernel(kernel, { locations })}`),
+        });
+      },
+    );
 }

@@ -19,9 +19,16 @@ export function addList(program: Command): void {
         console.log(JSON.stringify(rows, null, 2));
         return;
       }
-      const table = new Table({ head: ["kernel", "what it does", "constants"], wordWrap: true, colWidths: [22, 44, 44] });
+      const table = new Table({
+        head: ["kernel", "what it does", "constants"],
+        wordWrap: true,
+        colWidths: [22, 44, 44],
+      });
       for (const { name, summary, dtypes, constants } of rows) {
-        const settings = [...dtypes.map((variable) => `${variable}=f16`), ...Object.entries(constants).map(([key, value]) => `${key}=${value}`)];
+        const settings = [
+          ...dtypes.map((variable) => `${variable}=f16`),
+          ...Object.entries(constants).map(([key, value]) => `${key}=${value}`),
+        ];
         table.push([name, summary, settings.join(" ")]);
       }
       console.log(table.toString());
