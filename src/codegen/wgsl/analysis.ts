@@ -1,0 +1,175 @@
+/**
+ * @file Decides, before any code is written, which tiles are kept in arrays and which are computed where they are used.
+ *
+ * An *anchor* is an operation that is carried out at its place: it writes memory, exchanges values between threads, or branches. All
+ * other operations are *virtual*: their elements are computed by whoever uses them, inside that user's loop over registers, which
+ * is what fuses chains of elementwise operations into one loop. A virtual tile that is costly and used more than once is made a *root*:
+ * it is computed once, and stored in an array if not all of its users share the loop in which it arises.
+ */
+import { type Block, type Kernel, type Operation, ops, type Value, walk } from "../../ir/index.ts";
+import type { Distribution } from "./distribution.ts";
+
+/** How a dot reaches one operand: in the thread's own registers, straight from global memory, or by way of workgroup memory. */
+export type OperandSource = "registers" | "memory" | "staged";
+
+export interface DotPlan {
+  readonly a: OperandSource;
+  readonly b: OperandSource;
+}
+
+const anchorOpcodes = new Set(["reduce", "scan", "dot", "loop", "if", "yield", "print", "assert"]);
+
+/** What an element costs, in simple instructions. */
+const ownCost: Readonly<Record<string, number>> = {
+  constant: 0,
+  program_id: 0,
+  num_programs: 0,
+  arange: 1,
+  splat: 0,
+  broadcast: 0,
+  expand_dims: 0,
+  convert_layout: 0,
+  reshape: 0,
+  trans: 0,
+  join: 1,
+  split: 0,
+  div: 4,
+  rem: 5,
+  sqrt: 6,
+  rsqrt: 6,
+  exp: 8,
+  exp2: 8,
+  log: 8,
+  log2: 8,
+  sin: 8,
+  cos: 8,
+  tanh: 12,
+  load: 12,
+  view_load: 12,
+};
+
+/** A tile cheaper than this is computed again for each use. */
+const cheap = 5;
+
+export class Analysis {
+  readonly plans: ReadonlyMap<Operation, DotPlan>;
+  readonly roots: ReadonlySet<Value>;
+  /** For each value the anchors and roots whose code reads it, directly or through virtual values. */
+  readonly #consumers = new Map<Value, Set<Operation>>();
+  readonly #uses = new Map<Value, number>();
+  readonly #pulls = new Map<Value, number>();
+  readonly #exchanges: (conversion: Operation) => boolean;
+  /** The block that each operation stands in, and the operation that owns each block. */
+  readonly #blocks = new Map<Operation, Block>();
+  readonly #owners = new Map<Block, Operation>();
+
+  /**
+   * `pinned` says of a load that it must happen at its place in the program, because the kernel also writes what it reads; `exchanges`
+   * says of a `convert_layout` that values have to change threads.
+   */
+  constructor(
+    kernel: Kernel,
+    plans: ReadonlyMap<Operation, DotPlan>,
+    distributionOf: (value: Value) => Distribution,
+    pinned: (load: Operation) => boolean,
+    exchanges: (conversion: Operation) => boolean,
+  ) {
+    this.plans = plans;
+    this.#exchanges = exchanges;
+    const operations: Operation[] = [];
+    walk(kernel.body, (operation, parent) => {
+      operations.push(operation);
+      this.#blocks.set(operation, parent);
+      for (const block of operation.blocks) this.#owners.set(block, operation);
+      for (const operand of operation.operands) this.#uses.set(operand, this.usesOf(operand) + 1);
+    });
+    const cost = this.#costs(operations);
+    const roots = new Set<Value>();
+    const pulls = this.#pulls;
+    const forced = new Set<Value>();
+    for (const operation of operations.toReversed()) {
+      const [result] = operation.results;
+      const virtual = !this.isAnchor(operation);
+      if (virtual && result) {
+        const costly = (cost.get(result) ?? 0) >= cheap;
+        const tile = distributionOf(result).rank > 0;
+        if ((tile && costly && ((pulls.get(result) ?? 0) > 1 || forced.has(result))) || pinned(operation))
+          roots.add(result);
+      }
+      const dead = !virtual && ops[operation.opcode].effect === "none" && !pulls.get(result!);
+      for (const [i, operand] of dead ? [] : operation.operands.entries()) {
+        const source = operation.opcode === "dot" ? [plans.get(operation)!.a, plans.get(operation)!.b][i] : undefined;
+        const through = virtual && result && !roots.has(result);
+        if (source !== "memory")
+          pulls.set(operand, (pulls.get(operand) ?? 0) + (through ? (pulls.get(result) ?? 0) : 1));
+        if (
+          source === "registers" ||
+          operation.opcode === "broadcast" ||
+          (through && forced.has(result) && isShape(operation))
+        )
+          forced.add(operand);
+        const consumers = this.#consumersOf(operand);
+        if (through) for (const consumer of this.#consumersOf(result)) consumers.add(consumer);
+        else consumers.add(operation);
+      }
+    }
+    this.roots = roots;
+  }
+
+  isAnchor(operation: Operation): boolean {
+    const { opcode } = operation;
+    if (opcode === "convert_layout") return this.#exchanges(operation);
+    return anchorOpcodes.has(opcode) || ops[opcode].effect === "write";
+  }
+
+  /** How many times a value is computed or read, by loops over registers; 0 if its elements are only ever taken from memory directly. */
+  pullsOf(value: Value): number {
+    return this.#pulls.get(value) ?? 0;
+  }
+
+  usesOf(value: Value): number {
+    return this.#uses.get(value) ?? 0;
+  }
+
+  consumersOf(value: Value): ReadonlySet<Operation> {
+    return this.#consumersOf(value);
+  }
+
+  #consumersOf(value: Value): Set<Operation> {
+    let consumers = this.#consumers.get(value);
+    if (!consumers) {
+      consumers = new Set();
+      this.#consumers.set(value, consumers);
+    }
+    return consumers;
+  }
+
+  /** The operation of `block` that is `operation` or contains it. */
+  ancestorIn(block: Block, operation: Operation): Operation | undefined {
+    for (let at: Operation | undefined = operation; at; ) {
+      const parent: Block = this.#blocks.get(at)!;
+      if (parent === block) return at;
+      at = this.#owners.get(parent);
+    }
+    return undefined;
+  }
+
+  /** The cost of an element of each virtual value, computed from nothing but what anchors made. */
+  #costs(operations: readonly Operation[]): ReadonlyMap<Value, number> {
+    const cost = new Map<Value, number>();
+    for (const operation of operations) {
+      if (this.isAnchor(operation)) continue;
+      let total = ownCost[operation.opcode] ?? 1;
+      for (const operand of operation.operands) total += cost.get(operand) ?? 0;
+      for (const result of operation.results) cost.set(result, Math.min(total, 1000));
+    }
+    return cost;
+  }
+
+  blockOf(operation: Operation): Block {
+    return this.#blocks.get(operation)!;
+  }
+}
+
+const isShape = ({ opcode }: Operation): boolean =>
+  opcode === "expand_dims" || opcode === "reshape" || opcode === "trans" || opcode === "broadcast";

@@ -1,0 +1,333 @@
+/**
+ * @file Matrix products. Each thread computes its own block of the accumulator, in small pieces of `rows` x `columns` that stay in variables
+ * while it walks along k; all loops around a piece stay loops. Where all threads of a subgroup need the same elements of b, each lane
+ * fetches a part and the lanes hand them round.
+ */
+import { type Operation, shapeOf, type Value } from "../../ir/index.ts";
+import type { OperandSource } from "./analysis.ts";
+import { isSoftware } from "./capabilities.ts";
+import { contiguousAxis } from "./dot-plan.ts";
+import { overRegisters } from "./exchange.ts";
+import { atom, deepest, type Expr, literal, precedence } from "./expression.ts";
+import type { Generator, Storage } from "./generator.ts";
+import { onlyOneCopy } from "./stores.ts";
+import { freeIndex, heldIndex, laneOf, type TileIndex } from "./tile-index.ts";
+
+/** Gives the elements of an operand at rows (of a) or columns (of b) and consecutive k. */
+interface Piece {
+  /** First row and column of the accumulator, as register indices, and their coordinates. */
+  readonly row: Expr;
+  readonly column: Expr;
+  /** First k, and the same within the part of k that is staged. */
+  readonly k: Expr;
+  readonly stagedK: Expr;
+}
+
+export function emitDot(generator: Generator, operation: Operation, target: Storage | undefined): void {
+  new DotEmitter(generator, operation, target).emit();
+}
+
+class DotEmitter {
+  readonly #generator: Generator;
+  readonly #operation: Operation;
+  readonly #storage: Storage;
+  readonly #a: Value;
+  readonly #b: Value;
+  readonly #accumulator: Value;
+  readonly #sources: { readonly a: OperandSource; readonly b: OperandSource };
+  /** The size of a piece. */
+  readonly #rows: number;
+  readonly #columns: number;
+  readonly #depth: number;
+  /** Along k, how much is staged at a time. */
+  readonly #part: number;
+  readonly #parts: number;
+  /** Lanes of a subgroup that share the fetching of b; 1 if each thread fetches for itself. */
+  readonly #lanes: number;
+
+  constructor(generator: Generator, operation: Operation, target: Storage | undefined) {
+    this.#generator = generator;
+    this.#operation = operation;
+    const [a, b, accumulator] = operation.operands as [Value, Value, Value];
+    this.#a = a;
+    this.#b = b;
+    this.#accumulator = accumulator;
+    this.#sources = generator.analysis.plans.get(operation)!;
+    this.#storage = target ?? generator.declare(operation.results[0]!);
+    const { extents } = this.#storage.distribution;
+    const [m, k] = shapeOf(a.type) as [number, number];
+    const n = shapeOf(b.type)[1]!;
+    const staged = (this.#sources.a === "staged" ? m : 0) + (this.#sources.b === "staged" ? n : 0);
+    this.#part = staged === 0 ? k : Math.min(k, 2 ** Math.floor(Math.log2(generator.arena.capacity / staged)));
+    this.#parts = k / this.#part;
+    this.#rows = Math.min(extents[0]!, 4);
+    this.#columns = Math.min(extents[1]!, 32 / this.#rows, 16);
+    this.#depth = Math.min(this.#part, 4);
+    const { features, subgroupMinSize = 4 } = generator.capabilities;
+    const shared =
+      this.#storage.distribution.isLocal(1) && this.#sources.b === "memory" && isSoftware(generator.capabilities);
+    const quads = (this.#columns * this.#depth) / 4;
+    const lanes = Math.min(subgroupMinSize, quads, generator.threads);
+    this.#lanes = features.subgroups && shared && lanes > 1 && this.#columns % 4 === 0 && this.#depth === 4 ? lanes : 1;
+  }
+
+  emit(): void {
+    const { writer, groups, arena } = this.#generator;
+    writer.source(this.#operation.location);
+    if (this.#parts === 1) {
+      this.#stage(literal(0));
+      this.#multiply(literal(0), this.#accumulator);
+    } else {
+      const { distribution } = this.#storage;
+      overRegisters(this.#generator, distribution, (index) => {
+        const initial = this.#generator.element(this.#accumulator, index);
+        const place = this.#generator.place(this.#storage, index.at);
+        if (initial.text !== place.text) writer.line(`${place} = ${initial};`);
+      });
+      arena.enterLoop();
+      groups.loop(this.#parts, "part", (part) => {
+        this.#stage(part);
+        this.#multiply(part, undefined);
+      });
+    }
+    this.#generator.storages.set(this.#operation.results[0]!, this.#storage);
+  }
+
+  // --- workgroup memory -------------------------------------------------------------------------------------------------------
+
+  /** Where in the arena row (of a) or column (of b) number `line` stands at `k` of the part. */
+  #slot(side: "a" | "b", line: Expr, k: Expr): Expr {
+    const base = side === "b" && this.#sources.a === "staged" ? shapeOf(this.#a.type)[0]! * this.#part : 0;
+    // b is kept by rows of k, so that neighbouring columns are neighbours.
+    const at = side === "a" ? line.times(this.#part).plus(k) : k.times(shapeOf(this.#b.type)[1]!).plus(line);
+    return at.plus(literal(base));
+  }
+
+  /** Copies the part of the staged operands into workgroup memory. */
+  #stage(part: Expr): void {
+    const { arena } = this.#generator;
+    const sides = (["a", "b"] as const).filter((side) => this.#sources[side] === "staged");
+    if (sides.length === 0) return;
+    const lines = sides.map((side) => (side === "a" ? shapeOf(this.#a.type)[0]! : shapeOf(this.#b.type)[1]!));
+    arena.begin(lines.reduce((sum, line) => sum + line, 0) * this.#part);
+    for (const side of sides) this.#stageOperand(side, part);
+    arena.publish();
+  }
+
+  #stageOperand(side: "a" | "b", part: Expr): void {
+    const { writer, arena } = this.#generator;
+    const value = side === "a" ? this.#a : this.#b;
+    const distribution = this.#generator.distribution(value);
+    const kAxis = side === "a" ? 1 : 0;
+    overRegisters(this.#generator, distribution, (index) => {
+      const k = this.#generator.coordinate(index, kAxis);
+      const line = this.#generator.coordinate(index, 1 - kAxis);
+      const conditions = [onlyOneCopy(this.#generator, distribution)];
+      if (this.#parts > 1) conditions.push(`(${k.in(precedence.unary)} >> ${Math.log2(this.#part)}u) == ${part}`);
+      const condition = conditions.filter(Boolean).join(" && ");
+      const within = this.#parts > 1 ? k.mask(this.#part - 1) : k;
+      const write = () =>
+        arena.write(this.#slot(side, line, within), this.#generator.element(value, index), {
+          kind: "tile",
+          dtype: "f32",
+          shape: [],
+        });
+      if (condition) writer.nest(`if (${condition})`, write);
+      else write();
+    });
+  }
+
+  // --- the product ------------------------------------------------------------------------------------------------------------
+
+  /** Adds the product over one part of k; starts from `initial`, or from what the storage holds. */
+  #multiply(part: Expr, initial: Value | undefined): void {
+    const { groups } = this.#generator;
+    const { extents } = this.#storage.distribution;
+    groups.repeat(extents[0]! / this.#rows, "i", (i) => {
+      groups.repeat(extents[1]! / this.#columns, "j", (j) => {
+        const row = i.times(this.#rows);
+        const column = j.times(this.#columns);
+        const sums = this.#open(row, column, initial);
+        groups.repeat(this.#part / this.#depth, "k", (step) => {
+          const stagedK = step.times(this.#depth);
+          this.#accumulate(sums, { row, column, stagedK, k: part.times(this.#part).plus(stagedK) });
+        });
+        this.#close(row, column, sums);
+      });
+    });
+  }
+
+  /** Four columns to a variable, where there are four. */
+  get #width(): number {
+    return this.#columns % 4 === 0 ? 4 : 1;
+  }
+
+  #at(row: Expr, column: Expr, i: number, j: number): TileIndex {
+    return heldIndex(this.#storage.distribution, [row.plus(literal(i)), column.plus(literal(j))]);
+  }
+
+  #open(row: Expr, column: Expr, initial: Value | undefined): Expr[][] {
+    const { writer } = this.#generator;
+    return range(this.#rows).map((i) =>
+      range(this.#columns / this.#width).map((j) => {
+        const values = range(this.#width).map((lane) => {
+          const index = this.#at(row, column, i, j * this.#width + lane);
+          return initial ? this.#generator.element(initial, index) : this.#generator.place(this.#storage, index.at);
+        });
+        return writer.variable(`sum_${i}_${j}`, this.#width === 4 ? "vec4f" : "f32", vector(values).text);
+      }),
+    );
+  }
+
+  #close(row: Expr, column: Expr, sums: readonly (readonly Expr[])[]): void {
+    const { writer } = this.#generator;
+    for (const [i, line] of sums.entries())
+      for (const [j, sum] of line.entries())
+        for (const lane of range(this.#width)) {
+          const place = this.#generator.place(this.#storage, this.#at(row, column, i, j * this.#width + lane).at);
+          writer.line(`${place} = ${this.#width === 4 ? `${sum}.${"xyzw"[lane]}` : sum};`);
+        }
+  }
+
+  #accumulate(sums: readonly (readonly Expr[])[], piece: Piece): void {
+    const { writer } = this.#generator;
+    const a = range(this.#rows).map((i) => this.#rowOfA(piece, i));
+    const b = this.#blockOfB(piece);
+    for (const k of range(this.#depth))
+      for (const [i, line] of sums.entries())
+        for (const [j, sum] of line.entries()) {
+          const column = b[k]![j]!;
+          const left = a[i]![k]!;
+          writer.line(`${sum} += ${left.in(precedence.product)} * ${column.in(precedence.unary)};`);
+        }
+  }
+
+  /** Elements k, k + 1, ... of one row of a. */
+  #rowOfA({ row, k, stagedK }: Piece, i: number): readonly Expr[] {
+    const { writer, arena } = this.#generator;
+    const at = row.plus(literal(i));
+    const name = (value: Expr, step: number) => writer.bind(`a_${i}_${step}`, value);
+    if (this.#sources.a === "staged") {
+      const line = this.#coordinate(0, at);
+      return range(this.#depth).map((step) =>
+        name(arena.read(this.#slot("a", line, stagedK.plus(literal(step))), this.#accumulator.type), step),
+      );
+    }
+    const base =
+      this.#sources.a === "registers"
+        ? heldIndex(this.#generator.distribution(this.#a), [at, k])
+        : freeIndex([this.#coordinate(0, at), k]);
+    return this.#fetch(this.#a, base, 1).map(name);
+  }
+
+  #coordinate(axis: number, at: Expr): Expr {
+    const { distribution } = this.#storage;
+    return this.#generator.coordinate(heldIndex(distribution, axis === 0 ? [at, literal(0)] : [literal(0), at]), axis);
+  }
+
+  /** Consecutive elements along `axis`, as many as a piece is deep. */
+  #fetch(value: Value, base: TileIndex, axis: number): readonly Expr[] {
+    if (this.#depth === 4) return this.#generator.quad(value, base, axis);
+    return range(this.#depth).map((step) =>
+      this.#generator.element(value, { ...base, at: base.at.with(axis, base.at[axis]!.plus(literal(step))) }),
+    );
+  }
+
+  /** For each k of the piece the elements of its columns, `width` at a time. */
+  #blockOfB(piece: Piece): readonly (readonly Expr[])[] {
+    if (this.#lanes > 1) return this.#sharedBlockOfB(piece);
+    const { writer } = this.#generator;
+    const elements =
+      this.#sources.b !== "staged" && this.#width === 4 && this.#depth === 4
+        ? this.#quadsOfB(piece)
+        : this.#elementsOfB(piece);
+    return elements.map((line, k) =>
+      range(this.#columns / this.#width).map((j) =>
+        writer.bind(`b_${k}_${j}`, vector(line.slice(j * this.#width, (j + 1) * this.#width))),
+      ),
+    );
+  }
+
+  #elementsOfB({ column, k, stagedK }: Piece): readonly (readonly Expr[])[] {
+    const { arena } = this.#generator;
+    return range(this.#depth).map((step) =>
+      range(this.#columns).map((j) => {
+        const at = column.plus(literal(j));
+        if (this.#sources.b === "staged")
+          return arena.read(
+            this.#slot("b", this.#coordinate(1, at), stagedK.plus(literal(step))),
+            this.#accumulator.type,
+          );
+        return this.#generator.element(this.#b, this.#indexOfB(k.plus(literal(step)), at));
+      }),
+    );
+  }
+
+  #indexOfB(k: Expr, column: Expr): TileIndex {
+    return this.#sources.b === "registers"
+      ? heldIndex(this.#generator.distribution(this.#b), [k, column])
+      : freeIndex([k, this.#coordinate(1, column)]);
+  }
+
+  /** The axis of b along which four elements are fetched together. */
+  get #axisOfB(): 0 | 1 {
+    return contiguousAxis(this.#b) === 0 ? 0 : 1;
+  }
+
+  #quadsOfB({ column, k }: Piece): readonly (readonly Expr[])[] {
+    if (this.#axisOfB === 1)
+      return range(4).map((step) =>
+        range(this.#columns / 4).flatMap((j) => {
+          const base = this.#indexOfB(k.plus(literal(step)), column.plus(literal(4 * j)));
+          // Four registers are four neighbours only if the layout says so.
+          return range(4).map((lane) => this.#generator.element(this.#b, laneOf(base, 1, lane)));
+        }),
+      );
+    const lines = range(this.#columns).map((j) =>
+      this.#generator.quad(this.#b, this.#indexOfB(k, column.plus(literal(j))), 0),
+    );
+    return range(4).map((step) => lines.map((line) => line[step]!));
+  }
+
+  /** As above, each lane fetching a part. Lanes beyond the first `lanes` fetch what others fetch too. */
+  #sharedBlockOfB({ column, k }: Piece): readonly (readonly Expr[])[] {
+    const { writer } = this.#generator;
+    const generator = this.#generator;
+    const along = this.#axisOfB;
+    const perLine = this.#columns / 4;
+    const quads = this.#columns;
+    const lane = generator.subgroupLane(this.#lanes);
+    const start = this.#coordinate(1, column);
+    const mine = range(quads / this.#lanes).map((turn) => {
+      const number = lane.plus(literal(turn * this.#lanes));
+      const base =
+        along === 0
+          ? freeIndex([k, start.plus(number)])
+          : freeIndex([k.plus(numberShift(number, perLine)), start.plus(number.mask(perLine - 1).times(4))]);
+      return writer.bind(`fetched_${turn}`, vector(generator.quad(this.#b, base, along)));
+    });
+    const handed = range(quads).map((number) => {
+      const source = mine[Math.floor(number / this.#lanes)]!;
+      return writer.bind(`b_${number}`, atom(`subgroupBroadcast(${source}, ${number % this.#lanes}u)`, writer.depth));
+    });
+    if (along === 1) return range(4).map((step) => handed.slice(step * perLine, (step + 1) * perLine));
+    return range(4).map((step) =>
+      range(perLine).map((j) => {
+        const parts = handed.slice(4 * j, 4 * j + 4).map((quad) => atom(`${quad}.${"xyzw"[step]}`, quad.depth));
+        return writer.bind(`b_${step}_${j}`, vector(parts));
+      }),
+    );
+  }
+}
+
+const numberShift = (number: Expr, perLine: number): Expr => number.shiftRight(Math.log2(perLine));
+
+const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+
+/** One value as itself, four as a vector; `v.x, v.y, v.z, v.w` as `v`. */
+function vector(values: readonly Expr[]): Expr {
+  if (values.length === 1) return values[0]!;
+  const whole = /^(\w+)\.x$/.exec(values[0]!.text)?.[1];
+  if (whole && values.every((value, i) => value.text === `${whole}.${"xyzw"[i]}`)) return atom(whole, deepest(values));
+  return atom(`vec4f(${values.map((value) => value.text).join(", ")})`, deepest(values));
+}

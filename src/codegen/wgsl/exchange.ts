@@ -1,0 +1,68 @@
+/**
+ * @file Moving values between threads: `convert_layout` by way of workgroup memory, in parts where the tile is larger than that.
+ */
+import { elementCount, type Operation, shapeOf } from "../../ir/index.ts";
+import { linearElement } from "./debug.ts";
+import type { Distribution } from "./distribution.ts";
+import type { Expr } from "./expression.ts";
+import type { Generator } from "./generator.ts";
+import { onlyOneCopy } from "./stores.ts";
+import { heldIndex, type TileIndex } from "./tile-index.ts";
+import { heldWords } from "./types.ts";
+
+/** Runs `body` at each register of a distribution, in loops. */
+export function overRegisters(
+  generator: Generator,
+  distribution: Distribution,
+  body: (index: TileIndex) => void,
+): void {
+  const at: Expr[] = [];
+  const nested = (axis: number): void => {
+    if (axis === distribution.rank) body(heldIndex(distribution, [...at]));
+    else
+      generator.groups.overAxis(distribution, axis, (i) => {
+        at[axis] = i;
+        nested(axis + 1);
+      });
+  };
+  nested(0);
+}
+
+/** Carries out a `convert_layout` that moves values. */
+export function exchange(generator: Generator, operation: Operation): void {
+  const { writer, arena, groups } = generator;
+  const [source] = operation.operands;
+  const [result] = operation.results;
+  groups.ready([source!]);
+  writer.source(operation.location);
+  const elements = elementCount(shapeOf(source!.type));
+  const words = heldWords(source!.type);
+  const from = generator.distribution(source!);
+  const storage = generator.declare(result!);
+  // A power of two, as the tile is: parts are then of one size.
+  const part = Math.min(elements, 2 ** Math.floor(Math.log2(arena.capacity / words)));
+  const parts = elements / part;
+  for (let number = 0; number < parts; number++) {
+    arena.begin(part * words);
+    const within = (index: TileIndex, body: (slot: Expr) => void, once: string): void => {
+      const element = writer.bind("element", linearElement(generator, index));
+      const conditions = [once, parts > 1 ? `(${element} >> ${Math.log2(part)}u) == ${number}` : ""].filter(Boolean);
+      const slot = parts > 1 ? element.mask(part - 1) : element;
+      if (conditions.length > 0) writer.nest(`if (${conditions.join(" && ")})`, () => body(slot));
+      else body(slot);
+    };
+    overRegisters(generator, from, (index) => {
+      const value = generator.element(source!, index);
+      within(index, (slot) => arena.write(slot, value, source!.type), onlyOneCopy(generator, from));
+    });
+    arena.publish();
+    overRegisters(generator, storage.distribution, (index) => {
+      within(
+        index,
+        (slot) => writer.line(`${generator.place(storage, index.at)} = ${arena.read(slot, result!.type)};`),
+        "",
+      );
+    });
+  }
+  generator.storages.set(result!, storage);
+}

@@ -1,0 +1,192 @@
+/**
+ * @file Reading global memory: addresses in views and behind pointers, and elements out of packed words. Where four neighbours are
+ * wanted (see `Lane`) and the parameter's facts allow it, one access fetches all four.
+ */
+import type { DType, Operation, Value } from "../../ir/index.ts";
+import type { Buffer } from "./bindings.ts";
+
+import { atom, call, compare, conjunction, Expr, literal, precedence } from "./expression.ts";
+import type { Generator } from "./generator.ts";
+import { indexKey, type TileIndex } from "./tile-index.ts";
+import { constant, heldType, zeroOf } from "./types.ts";
+
+/** A view taken apart: the element where it starts, sizes and strides, all i32. */
+export interface View {
+  readonly offset: Expr;
+  readonly sizes: readonly Expr[];
+  readonly strides: readonly Expr[];
+}
+
+export function viewOf(generator: Generator, value: Value): View {
+  const kept = generator.views.get(value);
+  if (kept) return kept;
+  const { kernel, bindings } = generator;
+  const operation = value.definition;
+  if (!operation) {
+    const { name, rank, facts } = kernel.parameters[kernel.body.parameters.indexOf(value)]!;
+    const fields = (what: string) =>
+      Array.from({ length: rank }, (_, axis) => atom(bindings.field(`${name}.${what}.${axis}`), 0));
+    const strides = fields("stride");
+    if (facts.unitStride && rank > 0) strides[rank - 1] = literal(1);
+    return { offset: atom(bindings.field(`${name}.offset`), 0), sizes: fields("shape"), strides };
+  }
+  const [pointer, ...rest] = operation.operands;
+  const rank = operation.attributes.rank as number;
+  return {
+    offset: generator.scalar(pointer!),
+    sizes: rest.slice(0, rank).map((size) => generator.scalar(size)),
+    strides: rest.slice(rank).map((stride) => generator.word(stride)),
+  };
+}
+
+/** The element of its buffer that a `view_load` or `view_store` accesses at `index` of its tile, and whether it is inside the view. */
+export function viewAddress(
+  generator: Generator,
+  operation: Operation,
+  indices: readonly Value[],
+  index: TileIndex,
+): { readonly offset: Expr; readonly inside: Expr | undefined } {
+  const { writer } = generator;
+  const view = viewOf(generator, operation.operands[0]!);
+  const inBounds = operation.attributes.inBounds as readonly boolean[];
+  const leading = indices.length - index.at.length;
+  const name = generator.roots.of(operation.operands[0]!);
+  const terms = [view.offset];
+  const conditions: (Expr | undefined)[] = [];
+  for (const [i, start] of indices.entries()) {
+    const axis = i - leading;
+    let position = generator.scalar(start);
+    if (axis >= 0) {
+      position = position.plus(generator.coordinate(index, axis));
+      if (!inBounds[axis]) {
+        position = writer.bind(`${name}_${i === indices.length - 1 ? "column" : `index${i}`}`, position);
+        const key = `inside ${position} ${view.sizes[i]}`;
+        let inside = writer.recall(key);
+        if (!inside) {
+          // Unsigned, so that positions before the start are outside too.
+          inside = compare(call("u32", position), "<", call("u32", view.sizes[i]!));
+          if (axis < index.at.length - 1) inside = writer.bind(`${name}_inside`, inside);
+          writer.remember(key, inside);
+        }
+        conditions.push(inside);
+      }
+    }
+    terms.push(position.times(view.strides[i]!));
+  }
+  return { offset: sumByDepth(generator, terms, `${name}_at`), inside: conjunction(conditions) };
+}
+
+/** The sum of the terms, those that change least often first, so that partial sums are computed outside the loops. */
+function sumByDepth(generator: Generator, terms: readonly Expr[], name: string): Expr {
+  let sum = literal(0);
+  for (const term of [...terms].sort((a, b) => a.depth - b.depth)) {
+    if (term.depth > sum.depth && sum.constant === undefined) {
+      const key = `sum ${sum}`;
+      const known = generator.writer.recall(key) ?? generator.writer.bind(name, sum);
+      generator.writer.remember(key, known);
+      sum = known;
+    }
+    sum = sum.plus(term);
+  }
+  return sum;
+}
+
+/** The element at `index` of the tile that a `load` or `view_load` gives. */
+export function loadElement(generator: Generator, operation: Operation, index: TileIndex): Expr {
+  const { operands } = operation;
+  const buffer = generator.bindings.of(generator.roots.of(operands[0]!));
+  const { dtype } = buffer.parameter;
+  const zero = atom(zeroOf(heldType(operation.results[0]!.type)), 0);
+  if (operation.opcode === "view_load") {
+    const { offset, inside } = viewAddress(generator, operation, operands.slice(1), index);
+    const loaded = quadElement(generator, operation, buffer, index) ?? elementAt(generator, buffer, offset);
+    return inside ? call("select", zero, loaded, inside) : loaded;
+  }
+  const [pointer, mask, other] = operands;
+  const loaded = elementAt(generator, buffer, generator.element(pointer!, index));
+  if (!mask) return loaded;
+  const otherwise = other ? generator.element(other, index) : constantZero(generator, dtype);
+  return call("select", otherwise, loaded, generator.element(mask, index));
+}
+
+const constantZero = (generator: Generator, dtype: DType): Expr =>
+  constant(dtype === "bool" ? false : dtype === "i64" ? 0n : 0, dtype, () => generator.opaqueZero());
+
+/** The lane's element of four that are loaded at once; undefined where that is not known to be possible. */
+function quadElement(generator: Generator, operation: Operation, buffer: Buffer, index: TileIndex): Expr | undefined {
+  const { lane } = index;
+  const view = operation.operands[0]!;
+  const last = index.at.length - 1;
+  if (lane?.axis !== last || view.definition || generator.views.has(view)) return undefined;
+  const { dtype, facts } = buffer.parameter;
+  if (
+    !facts.unitStride ||
+    !(
+      buffer.packing === "quads" ||
+      (buffer.packing === "packed" && (facts.alignment ?? 0) % 4 === 0 && (facts.alignment ?? 0) > 0)
+    )
+  )
+    return undefined;
+  if (buffer.packing === "packed" && dtype !== "i8" && dtype !== "bool") return undefined;
+  const neighbours = index.distribution?.registerBits(last);
+  if (neighbours && (neighbours[0] !== 0 || neighbours[1] !== 1)) return undefined;
+  if (generator.divisors.of(operation.operands.at(-1)!) % 4 !== 0) return undefined;
+
+  const key = `quad ${generator.idOf(operation.results[0]!)} ${indexKey(lane.base)}`;
+  let quad = generator.writer.recall(key);
+  if (!quad) {
+    const { offset } = viewAddress(generator, operation, operation.operands.slice(1), lane.base);
+    const floor = generator.depthOf(operation);
+    const vector = atom(`${buffer.name}[${offset.shiftRight(2)}]`, Math.max(offset.depth, floor));
+    quad = generator.writer.bind(`${generator.nameOf(operation.results[0]!)}_quad`, vector);
+    generator.writer.remember(key, quad);
+  }
+  return componentOf(quad, dtype, lane.offset);
+}
+
+/** Element `offset` of four that were loaded together. */
+function componentOf(quad: Expr, dtype: DType, offset: number): Expr {
+  switch (dtype) {
+    case "f16":
+      return atom(`unpack2x16float(${quad}.${"xy"[offset >> 1]}).${"xy"[offset & 1]}`, quad.depth);
+    case "bf16": {
+      const word = `${quad}.${"xy"[offset >> 1]}`;
+      return atom(`bitcast<f32>(${offset & 1 ? `${word} & 0xffff0000u` : `${word} << 16u`})`, quad.depth);
+    }
+    case "i8":
+      return atom(`extractBits(bitcast<i32>(${quad}), ${offset * 8}u, 8u)`, quad.depth);
+    case "bool":
+      return new Expr(`((${quad} >> ${offset * 8}u) & 255u) != 0u`, quad.depth, precedence.relational);
+    default:
+      return atom(`${quad}.${"xyzw"[offset]}`, quad.depth);
+  }
+}
+
+/** One element of a buffer, as held. */
+export function elementAt(generator: Generator, buffer: Buffer, offset: Expr): Expr {
+  const { packing, name, parameter } = buffer;
+  const { dtype } = parameter;
+  const at = (index: Expr): string => (packing === "atomic" ? `atomicLoad(&${name}[${index}])` : `${name}[${index}]`);
+  if (dtype === "f32" || dtype === "i32" || dtype === "u32" || dtype === "i64") {
+    if (packing === "quads") {
+      const bound = generator.writer.bind("at", offset);
+      return atom(`${name}[${bound.shiftRight(2)}][${bound.mask(3)}]`, offset.depth);
+    }
+    const loaded = atom(at(offset), offset.depth);
+    return packing === "atomic" && dtype === "f32" ? call("bitcast<f32>", loaded) : loaded;
+  }
+  if (packing === "half") return call("f32", atom(at(offset), offset.depth));
+  const bound = generator.writer.bind("at", offset);
+  const { depth } = bound;
+  if (dtype === "i8" || dtype === "bool") {
+    const word = at(bound.shiftRight(2));
+    const shift = bound.mask(3).times(8);
+    return dtype === "i8"
+      ? atom(`extractBits(bitcast<i32>(${word}), u32(${shift}), 8u)`, depth)
+      : new Expr(`((${word} >> u32(${shift})) & 255u) != 0u`, depth, precedence.relational);
+  }
+  const word =
+    packing === "quads" ? `${name}[${bound.shiftRight(2)}][${bound.shiftRight(1).mask(1)}]` : at(bound.shiftRight(1));
+  const half = `${word} >> u32(${bound.mask(1).times(16)})`;
+  return dtype === "f16" ? atom(`unpack2x16float(${half}).x`, depth) : atom(`bitcast<f32>((${half}) << 16u)`, depth);
+}

@@ -1,0 +1,96 @@
+/**
+ * @file Writing global memory. Elements smaller than a word are written without touching their neighbours, which other threads may be
+ * writing at the same moment: by 16-bit stores where the device has them, else by atomic operations on the word.
+ */
+import type { Operation } from "../../ir/index.ts";
+import type { Buffer } from "./bindings.ts";
+import type { Distribution } from "./distribution.ts";
+import { atom, type Expr } from "./expression.ts";
+import type { Generator } from "./generator.ts";
+import type { Root } from "./groups.ts";
+import { viewAddress } from "./loads.ts";
+import type { TileIndex } from "./tile-index.ts";
+
+/** The condition under which this thread, of those that hold copies of the same elements, is the one to act; empty if there is one only. */
+export function onlyOneCopy(generator: Generator, { copies, threadBits }: Distribution): string {
+  if (copies === 0) return "";
+  return copies === (1 << threadBits) - 1 ? `${generator.thread} == 0` : `(${generator.thread} & ${copies}) == 0`;
+}
+
+/** A `store` or `view_store` as a root. */
+export function storeRoot(generator: Generator, operation: Operation): Root {
+  const { operands } = operation;
+  const value = operands[1]!;
+  const distribution = generator.distribution(value);
+  const buffer = generator.bindings.of(generator.roots.of(operands[0]!));
+  return {
+    distribution,
+    operation,
+    location: operation.location,
+    inputs: operands,
+    accesses: [{ parameter: buffer.parameter.name, kind: "write" }],
+    body(index) {
+      const { offset, condition } = target(generator, operation, index);
+      const conditions = [onlyOneCopy(generator, distribution), condition?.text ?? ""].filter(Boolean);
+      const store = (): void => storeElement(generator, buffer, offset, generator.element(value, index));
+      if (conditions.length > 0) generator.writer.nest(`if (${conditions.join(" && ")})`, store);
+      else store();
+    },
+  };
+}
+
+/** Where the element at `index` goes, and under which condition. */
+function target(
+  generator: Generator,
+  operation: Operation,
+  index: TileIndex,
+): { offset: Expr; condition: Expr | undefined } {
+  if (operation.opcode === "view_store") {
+    const { offset, inside } = viewAddress(generator, operation, operation.operands.slice(2), index);
+    return { offset, condition: inside };
+  }
+  const [pointer, , mask] = operation.operands;
+  const condition = mask && generator.element(mask, index);
+  return { offset: generator.element(pointer!, index), condition: condition && inParentheses(condition) };
+}
+
+const inParentheses = (condition: Expr): Expr =>
+  condition.binding >= 2 && condition.binding !== 3 ? condition : atom(`(${condition})`, condition.depth);
+
+/** Writes one element, given as held. */
+export function storeElement(generator: Generator, buffer: Buffer, offset: Expr, value: Expr): void {
+  const { writer } = generator;
+  const { name, packing, parameter } = buffer;
+  const { dtype } = parameter;
+  if (packing === "scalar") {
+    writer.line(`${name}[${offset}] = ${value};`);
+    return;
+  }
+  if (dtype === "i32" || dtype === "u32" || dtype === "f32") {
+    writer.line(`atomicStore(&${name}[${offset}], ${dtype === "f32" ? `bitcast<u32>(${value})` : value});`);
+    return;
+  }
+  const bits = bitsOf(generator, buffer, value);
+  if (packing === "half") {
+    writer.line(`${name}[${offset}] = bitcast<vec2<f16>>(${bits}).x;`);
+    return;
+  }
+  const small = dtype === "i8" || dtype === "bool";
+  const at = writer.bind("at", offset);
+  const word = `${name}[${at.shiftRight(small ? 2 : 1)}]`;
+  const shift = writer.bind("shift", atom(`u32(${small ? at.mask(3).times(8) : at.mask(1).times(16)})`, at.depth));
+  writer.line(`atomicAnd(&${word}, ~(${small ? "0xffu" : "0xffffu"} << ${shift}));`);
+  writer.line(`atomicOr(&${word}, ${bits} << ${shift});`);
+}
+
+/** The bits of an element smaller than a word, in the low bits of one. */
+function bitsOf(generator: Generator, { parameter: { dtype } }: Buffer, value: Expr): string {
+  switch (dtype) {
+    case "bool":
+      return `u32(${value})`;
+    case "i8":
+      return `(bitcast<u32>(${value}) & 0xffu)`;
+    default:
+      return `${generator.library.use(`${dtype as "f16" | "bf16"}_bits`)}(${value})`;
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * @file Puts the text of a function together. Open blocks form a stack of scopes; a `let` goes to the outermost scope where
+ * everything that it uses exists, in front of the blocks that are still open inside. So an address that does not change in a loop is
+ * computed before the loop without anyone asking for it.
+ */
+import type { Location } from "../../ir/index.ts";
+import { atom, type Expr, precedence } from "./expression.ts";
+import type { Names } from "./names.ts";
+
+interface Scope {
+  readonly lines: string[];
+  /** Values already computed in this scope, by a key of the caller's. */
+  readonly computed: Map<string, Expr>;
+  /** The source line that the last comment named. */
+  source: string | undefined;
+}
+
+const newScope = (source?: string): Scope => ({ lines: [], computed: new Map(), source });
+
+export class Writer {
+  readonly names: Names;
+  readonly #scopes: Scope[] = [newScope()];
+
+  constructor(names: Names) {
+    this.names = names;
+  }
+
+  /** Depth of the innermost open scope. */
+  get depth(): number {
+    return this.#scopes.length - 1;
+  }
+
+  line(text: string, depth = this.depth): void {
+    this.#scopes[depth]!.lines.push(text);
+  }
+
+  /** `let name = expression`, as far out as it can stand; an expression that is a plain name or literal stays as it is. */
+  bind(name: string, expression: Expr): Expr {
+    if (isPlain(expression)) return expression;
+    const unique = this.names.unique(name);
+    this.line(`let ${unique} = ${expression.text};`, expression.depth);
+    return atom(unique, expression.depth);
+  }
+
+  /** `var name: type = initial` in the innermost scope. Every variable has an initialiser: without one, Tint does not reset it in loops. */
+  variable(name: string, type: string, initial: string): Expr {
+    const unique = this.names.unique(name);
+    this.line(`var ${unique}: ${type} = ${initial};`);
+    return atom(unique, this.depth);
+  }
+
+  /** Writes `header { ... } trailer` around what `fill` writes. */
+  nest(header: string, fill: () => void): void {
+    const scope = newScope(this.#scopes.at(-1)!.source);
+    this.#scopes.push(scope);
+    fill();
+    this.#scopes.pop();
+    this.line(`${header} {`);
+    for (const line of scope.lines) this.line(`  ${line}`);
+    this.line("}");
+  }
+
+  /** Continues the block that `nest` has just closed: `} else { ... }`. */
+  otherwise(fill: () => void): void {
+    const scope = this.#scopes.at(-1)!;
+    const before = scope.lines.length;
+    this.nest("else", fill);
+    const [, ...rest] = scope.lines.splice(before - 1);
+    scope.lines.push(`} ${rest[0]}`, ...rest.slice(1));
+  }
+
+  /** Says from which source line the following code comes, once. */
+  source(location: Location | undefined): void {
+    if (!location) return;
+    const scope = this.#scopes.at(-1)!;
+    const text = `${location.file.replace(/^.*[\\/]/, "")}:${location.line}`;
+    if (scope.source === text) return;
+    scope.source = text;
+    scope.lines.push(`// ${text}`);
+  }
+
+  /** What was computed under `key` in an open scope. */
+  recall(key: string): Expr | undefined {
+    for (let depth = this.depth; depth >= 0; depth--) {
+      const found = this.#scopes[depth]!.computed.get(key);
+      if (found) return found;
+    }
+    return undefined;
+  }
+
+  remember(key: string, expression: Expr): void {
+    this.#scopes[expression.depth]!.computed.set(key, expression);
+  }
+
+  /** The lines of the outermost scope. */
+  finish(): readonly string[] {
+    if (this.depth !== 0) throw new Error("a block was left open: a bug in Tilewright");
+    return this.#scopes[0]!.lines;
+  }
+}
+
+/** A name, a literal or a component of either: repeating it costs nothing. */
+export const isPlain = (expression: Expr): boolean =>
+  expression.binding >= precedence.unary && /^-?[\w.]+$/.test(expression.text);
