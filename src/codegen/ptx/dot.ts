@@ -159,9 +159,13 @@ export function lowerConvert(lowering: Lowering, operation: Operation): Tile | S
   const tile = lowering.tile(value!);
   const layout = lowering.layoutOf(result!)!;
   const users = lowering.uses.get(result!) ?? [];
-  const feedsDots = users.every(({ opcode, operands }) => opcode === "dot" && operands.indexOf(result!) < 2);
-  const onTensorCores = users.some((dot) => planDot(dot, emitter.target, emitter.numWarps).kind === "mma");
-  if (!feedsDots || !onTensorCores || conversionBetween(tile.layout!, layout).kind !== "shared")
+  const feedsTensorCores = users.every(
+    (user) =>
+      user.opcode === "dot" &&
+      user.operands.indexOf(result!) < 2 &&
+      planDot(user, emitter.target, emitter.numWarps).kind === "mma",
+  );
+  if (!feedsTensorCores || conversionBetween(tile.layout!, layout).kind !== "shared")
     return convertTile(emitter, tile, layout);
   const staged = stage(emitter, tile, layout);
   const hoisted = users.some((user) => !lowering.isInSameBlock(user, operation));

@@ -139,7 +139,8 @@ export function lowerAtomic(lowering: Lowering, operation: Operation): Tile[] {
     const sources = values.map((list) => registerOf(emitter, list[register]!, dtype));
     const guard = mask === false ? undefined : guardOf(emitter, mask, owner);
     if (mask === false) return 0;
-    if (!used && type !== "exch.b32" && !isCas) {
+    // `red` knows no order but relaxed, and no exchange.
+    if (!used && !scalar && type !== "exch.b32" && !isCas) {
       emitter.emit(`red${order}.global.${type}`, [from, ...sources], { guard, access });
       return 0;
     }

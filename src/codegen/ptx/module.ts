@@ -85,8 +85,9 @@ export function printModule(emitter: Emitter, options: ModuleOptions): string {
     `.maxntid ${threads}, 1, 1`,
     "{",
   );
+  // Untyped 32-bit registers hold floats too: instructions that look at the bits of a float then need no move.
   for (const [prefix, { class: registerClass, count }] of emitter.families)
-    lines.push(`  .reg .${registerClass} %${prefix}<${count}>;`);
+    lines.push(`  .reg .${registerClass === "f32" ? "b32" : registerClass} %${prefix}<${count}>;`);
   if (sharedMemory.static > 0)
     lines.push(`  .shared .align ${SHARED_ALIGNMENT} .b8 ${SHARED_MEMORY}[${sharedMemory.static}];`);
   if (emitter.localBytes > 0) lines.push(`  .local .align 8 .b8 ${PRINT_ARGUMENTS}[${emitter.localBytes}];`);

@@ -20,7 +20,7 @@ export function printOperand(operand: Operand): string {
     case "address": {
       const base = typeof operand.base === "string" ? operand.base : operand.base.name;
       const offset = operand.offset + (operand.buffer?.offset ?? 0);
-      return offset === 0 ? `[${base}]` : `[${base}${offset < 0 ? "" : "+"}${offset}]`;
+      return offset === 0 ? `[${base}]` : `[${base}+${offset}]`;
     }
   }
 }
