@@ -419,7 +419,9 @@ export class Tile<out T extends DTypeLike, out S extends Shape> extends Handle {
   }
 
   /** Splits the last axis, which must have extent 2, into the tiles at index 0 and 1. The reverse of `tl.join`. */
-  split<T extends DTypeLike, H extends Shape>(this: Tile<T, readonly [...H, 2]>): [Tile<T, H>, Tile<T, H>] {
+  split<T extends DTypeLike, H extends Shape>(
+    this: Tile<T, readonly [...H, 2]>,
+  ): [Tile<T, Readonly<H>>, Tile<T, Readonly<H>>] {
     const [first, second] = emitOperation("split", [this.value]).results;
     return [tileOf(first!), tileOf(second!)];
   }

@@ -34,8 +34,14 @@ export type BitsDType = "bool" | "i8" | "i32" | "u32" | "i64";
 /** What may be an offset of a pointer. */
 export type OffsetDType = "i32" | "u32" | "i64";
 
-/** `Yes` when A and B are the same type, else `No`. */
+/** `Yes` when A and B are the same type, else `No`. (Written out: under a common alias TypeScript would compare A and B for assignability.) */
 type Equal<A, B, Yes, No> = (<X>() => X extends A ? 1 : 2) extends <X>() => X extends B ? 1 : 2 ? Yes : No;
+
+/** `Yes` when B is the shape A or none, else `No`. One condition and not two, so that a free A resolves with itself and with a scalar. */
+type EqualOrScalar<A, B, Yes, No> =
+  (<X>() => X extends B ? 1 : 2) extends (<X>() => X extends A ? 1 : 2) | (<X>() => X extends readonly [] ? 1 : 2)
+    ? Yes
+    : No;
 
 type Rank<S extends Shape> = S["length"];
 
@@ -67,7 +73,9 @@ type Pad<S extends Shape, Longer extends Shape> =
 /** Axis by axis, of two shapes of one rank. */
 type Joined<A extends Shape, B extends Shape> = {
   readonly [Axis in keyof A]: ExtentIsOne<A, Axis, Axis extends keyof B ? B[Axis] : never, A[Axis]>;
-};
+} extends infer Extents extends Shape
+  ? Extents
+  : never;
 
 /** Axis by axis, of two shapes of one rank: what B should be to go with A. */
 type Fitted<A extends Shape, B extends Shape> = {
@@ -85,32 +93,26 @@ type Trimmed<S extends Shape, B extends Shape> =
       : S;
 
 /** The shape of `a + b`: missing leading axes and axes of extent 1 repeat. */
-export type Broadcast<A extends Shape, B extends Shape> = Equal<
+export type Broadcast<A extends Shape, B extends Shape> = EqualOrScalar<
   A,
   B,
   A,
-  B extends readonly [] ? A : A extends readonly [] ? B : Joined<Pad<A, B>, Pad<B, A>>
+  A extends readonly [] ? B : Joined<Pad<A, B>, Pad<B, A>>
 >;
 
 /**
  * B itself where it broadcasts with A, else what it should have been. An operand of type `Tile<T, BroadcastsWith<A, B>>` infers B from the
  * argument and then names the expected shape in the error.
  */
-export type BroadcastsWith<A extends Shape, B extends Shape> = Equal<
+export type BroadcastsWith<A extends Shape, B extends Shape> = EqualOrScalar<
   A,
   B,
   B,
-  B extends readonly []
-    ? B
-    : A extends readonly []
-      ? B
-      : Rank<A> extends Rank<B>
-        ? Fitted<A, B>
-        : Trimmed<Fitted<Pad<A, B>, Pad<B, A>>, B>
+  A extends readonly [] ? B : Rank<A> extends Rank<B> ? Fitted<A, B> : Trimmed<Fitted<Pad<A, B>, Pad<B, A>>, B>
 >;
 
 /** B itself where it can be repeated to A without making A larger (a mask, a stored value), else A. */
-export type FitsIn<A extends Shape, B extends Shape> = Equal<A, Broadcast<A, B>, B, A>;
+export type FitsIn<A extends Shape, B extends Shape> = Equal<A, Broadcast<A, B>, BroadcastsWith<A, B>, A>;
 
 /** T where A is no dtype yet (the operand was a plain number) or the same; else A, for the error to name. */
 export type SameDType<A extends DTypeLike, B extends DTypeLike> = Equal<A, B, B, [A] extends [never] ? B : A>;

@@ -120,5 +120,6 @@ export function join<T extends DTypeLike, S extends Shape>(
 }
 
 /** Splits the last axis, which must have extent 2, into the tiles at index 0 and 1. */
-export const split = <T extends DTypeLike, H extends Shape>(x: Tile<T, readonly [...H, 2]>): [Tile<T, H>, Tile<T, H>] =>
-  x.split();
+export const split = <T extends DTypeLike, H extends Shape>(
+  x: Tile<T, readonly [...H, 2]>,
+): [Tile<T, Readonly<H>>, Tile<T, Readonly<H>>] => x.split();
