@@ -6,11 +6,16 @@
 export type { Grid, LaunchValue, LaunchValues } from "./arguments.ts";
 export { CpuDevice, type CpuOptions } from "./cpu/device.ts";
 export { createDevice, type DeviceOptions } from "./create.ts";
+export type { Assembler, CudaDriver } from "./cuda/driver.ts";
 export { type Backend, Device, type LaunchOptions, type PrintHandler } from "./device.ts";
-export { type DoctorReport, doctor, renderDoctor } from "./doctor.ts";
+export { type DoctorReport, doctor, type PackageReport, renderDoctor } from "./doctor.ts";
 export type { HostData, TensorBits, TensorValues } from "./elements.ts";
+export type { Optional } from "./node/modules.ts";
+export type { Browser } from "./node/programs.ts";
 export type { Launchable } from "./specialize.ts";
+export type { Storage } from "./storage.ts";
+export type { View } from "./strides.ts";
 export { Tensor } from "./tensor.ts";
-export { type AdapterDescription, type AdapterKind, describeAdapter, findAdapters } from "./webgpu/adapter.ts";
+export type { AdapterDescription, AdapterKind } from "./webgpu/adapter.ts";
 export { createWebGpuDevice, WebGpuDevice, type WebGpuOptions } from "./webgpu/device.ts";
 export type { LaunchTiming } from "./webgpu/timer.ts";

@@ -8,7 +8,7 @@ import type { KernelDefinition, Specialization } from "../dsl/index.ts";
 import { isKernelDefinition } from "../dsl/index.ts";
 import type { DType, Kernel, ParameterFacts } from "../ir/index.ts";
 import { LaunchError } from "../support/errors.ts";
-import type { LaunchValues } from "./arguments.ts";
+import type { LaunchValue, LaunchValues } from "./arguments.ts";
 import { factsOf } from "./arguments.ts";
 import type { LaunchOptions } from "./device.ts";
 import { Tensor } from "./tensor.ts";
@@ -56,6 +56,12 @@ function noConstants(kernel: Kernel, { constants }: LaunchOptions): Specializati
   return {};
 }
 
+/** False for what is no multiple, true for what is no integer: that is for the check of the arguments to refuse. */
+function isMultiple(value: LaunchValue | undefined, divisor: number): boolean {
+  if (typeof value === "bigint") return value % BigInt(divisor) === 0n;
+  return typeof value !== "number" || !Number.isInteger(value) || value % divisor === 0;
+}
+
 /** Constants as the launch gives them, dtype variables and facts as the arguments show them. */
 function specializationOf(
   definition: KernelDefinition,
@@ -64,9 +70,13 @@ function specializationOf(
 ): Specialization {
   const dtypes: Record<string, DType> = {};
   const facts: Record<string, ParameterFacts> = {};
-  for (const { name, dtype } of definition.parameters) {
+  for (const { name, dtype, facts: declared } of definition.parameters) {
     const value = values[name];
-    if (!(value instanceof Tensor)) continue;
+    if (!(value instanceof Tensor)) {
+      if (declared.divisibleBy !== undefined && !isMultiple(value, declared.divisibleBy))
+        facts[name] = { divisibleBy: 1 };
+      continue;
+    }
     facts[name] = factsOf(value);
     if (!definition.dtypeVariables.includes(dtype)) continue;
     const bound = dtypes[dtype];

@@ -18,7 +18,7 @@ describe("in a page", () => {
     );
     expect(result.backend).toBe("webgpu");
     expect(result.kind).toBe("swiftshader");
-    expect(result.values).toEqual([0, -2, -4, -6, -8, -10, -12, -14, -16, -18, -20]);
+    expect(result.values).toEqual([-0, -2, -4, -6, -8, -10, -12, -14, -16, -18, -20]);
     expect(result.error).toContain('kernel "scale_rows": the argument "factor" (a scalar of f32) is missing');
     expect(result.doctor).toContain('backend "auto" takes webgpu');
   });

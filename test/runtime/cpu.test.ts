@@ -1,2 +1,0 @@
-import { describe, expect, it } from "vitest";
-import { parseKernel } from "../../src/ir/index.ts";
