@@ -5,15 +5,21 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { isKernelDefinition, type KernelDefinition } from "../dsl/index.ts";
+import { isKernelDefinition, type KernelDefinition, type Specialization } from "../dsl/index.ts";
 import { libraryKernels } from "../kernels/registry.ts";
 import { ArgumentError } from "../support/errors.ts";
 
+export interface FoundKernel {
+  readonly definition: KernelDefinition;
+  /** What holds where the command sets nothing: f16 for the library's kernels, nothing for the user's. */
+  readonly defaults: Specialization;
+}
+
 /** Throws `ArgumentError`: `KERNEL_UNKNOWN`, `KERNEL_FILE` (no such file, or it fails to load), `KERNEL_EXPORT` (none, or several). */
-export async function findKernel(named: string): Promise<KernelDefinition> {
+export async function findKernel(named: string): Promise<FoundKernel> {
   if (!/[./\\]/.test(named)) {
     const found = libraryKernels[named];
-    if (found) return found.definition;
+    if (found) return { definition: found.definition, defaults: found.example };
     throw new ArgumentError(
       "KERNEL_UNKNOWN",
       `there is no kernel "${named}" in the library; it has ${Object.keys(libraryKernels).join(", ")}. A file of your own starts with ./`,
@@ -29,14 +35,14 @@ export async function findKernel(named: string): Promise<KernelDefinition> {
   ][];
   if (exportName !== undefined) {
     const chosen = kernels.find(([key, kernel]) => key === exportName || kernel.name === exportName);
-    if (chosen) return chosen[1];
+    if (chosen) return { definition: chosen[1], defaults: {} };
     throw new ArgumentError(
       "KERNEL_EXPORT",
       `${file} exports no kernel "${exportName}"; it exports ${listOf(kernels)}`,
     );
   }
   const distinct = [...new Set(kernels.map(([, kernel]) => kernel))];
-  if (distinct.length === 1) return distinct[0]!;
+  if (distinct.length === 1) return { definition: distinct[0]!, defaults: {} };
   throw new ArgumentError(
     "KERNEL_EXPORT",
     distinct.length === 0

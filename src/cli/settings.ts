@@ -1,16 +1,17 @@
 /**
  * @file `--set NAME=VALUE`: turns text into the compile-time constants and dtype variables of a kernel, by what the kernel declares.
  */
-import type { KernelDefinition, Specialization } from "../dsl/index.ts";
+import type { Specialization } from "../dsl/index.ts";
 import { type DType, dtypes } from "../ir/index.ts";
 import { ArgumentError } from "../support/errors.ts";
+import type { FoundKernel } from "./find-kernel.ts";
 
 type Constant = number | string | boolean;
 
 /** Throws `ArgumentError` (`SETTING`) for an unknown name or a value of the wrong kind, naming the accepted ones. */
-export function parseSettings(definition: KernelDefinition, settings: readonly string[]): Specialization {
-  const constants: Record<string, Constant> = {};
-  const bound: Record<string, DType> = {};
+export function parseSettings({ definition, defaults }: FoundKernel, settings: readonly string[]): Specialization {
+  const constants: Record<string, Constant> = { ...defaults.constants };
+  const bound: Record<string, DType> = { ...defaults.dtypes };
   for (const setting of settings) {
     const at = setting.indexOf("=");
     const name = setting.slice(0, at);

@@ -25,14 +25,14 @@ export function addCompile(program: Command): void {
     )
     .action(async (named: string, { target: targetName, set, out }: Options) => {
       const target = parseTarget(targetName);
-      const definition = await findKernel(named);
-      const { source, metadata } = compile(definition, target, parseSettings(definition, set));
+      const found = await findKernel(named);
+      const { source, metadata } = compile(found.definition, target, parseSettings(found, set));
       if (out === undefined) {
         process.stdout.write(source);
         return;
       }
       mkdirSync(out, { recursive: true });
-      const base = join(out, definition.name);
+      const base = join(out, metadata.name);
       const text = `${base}.${target === "wgsl" ? "wgsl" : "ptx"}`;
       writeFileSync(text, source);
       writeFileSync(`${base}.json`, `${JSON.stringify(metadata, null, 2)}\n`);

@@ -18,8 +18,8 @@ export function addIr(program: Command): void {
         named: string,
         { set, final, locations = false }: { set: readonly string[]; final?: boolean; locations?: boolean },
       ) => {
-        const definition = await findKernel(named);
-        const traced = definition.trace(parseSettings(definition, set));
+        const found = await findKernel(named);
+        const traced = found.definition.trace(parseSettings(found, set));
         if (final) {
           console.log(printKernel(optimize(traced), { locations }));
           return;
