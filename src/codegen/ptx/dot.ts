@@ -5,6 +5,7 @@
  */
 import type { Operation } from "../../ir/index.ts";
 import {
+  chooseSwizzle,
   conversionBetween,
   type LinearLayout,
   type MmaRole,
@@ -180,7 +181,9 @@ function stage(emitter: Emitter, tile: Tile, layout: LinearLayout): StagedTile {
   // Rows in memory run the way in which the writer holds vectors.
   const widths = source.outs.map((_, axis) => vectorWidth(source, axis, { elementBytes }));
   const order = widths[0]! > widths[1]! ? [0, 1] : [1, 0];
-  const memory = matrixSwizzle(source.shape, elementBytes, order);
+  const memory = isHalf(tile.kind)
+    ? matrixSwizzle(source.shape, elementBytes, order)
+    : chooseSwizzle({ writer: source, reader: layout, elementBytes });
   const buffer = bufferFor(emitter, "operand", tile.kind, layout);
   writeShared(emitter, tile, memory, buffer);
   return { kind: "staged", dtype: tile.kind as StagedTile["dtype"], layout, memory, buffer };

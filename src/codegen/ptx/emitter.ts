@@ -155,10 +155,12 @@ export class Emitter {
   /** Says which source line the following instructions come from. */
   line(location: Location | undefined): void {
     if (!location) return;
-    const key = `${location.file}:${location.line}:${this.scope.depth}`;
+    // A location of the DSL is read from a stack when first asked.
+    const { file, line, column } = location;
+    const key = `${file}:${line}:${this.depth}`;
     if (key === this.#line) return;
     this.#line = key;
-    this.push({ kind: "line", ...location });
+    this.push({ kind: "line", file, line, column });
   }
 
   emit(opcode: string, operands: readonly Operand[], { guard, access }: EmitOptions = {}): Instruction {

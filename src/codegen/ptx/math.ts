@@ -6,7 +6,7 @@
 import type { Element } from "./element.ts";
 import { floatImmediate } from "./element.ts";
 import type { Emitter } from "./emitter.ts";
-import { address, type Operand, type Register } from "./instruction.ts";
+import { address, type Operand, type Register, symbol } from "./instruction.ts";
 
 type Operation = (opcode: string, ...sources: (Operand | number)[]) => Register;
 
@@ -128,11 +128,8 @@ function reduceAngle(emitter: Emitter, x: Operand): { quarter: Register; r: Regi
   const exponent = i("bfe.u32", x, 23, 8);
   // The place of the first bit in the table: e + 32 = exponent - 118; for small x, whose result is not used, 0.
   const place = i("min.s32", i("max.s32", i("sub.s32", exponent, 118), 0), 4 * 32 + 31);
-  const table = i(
-    "add.s32",
-    i("shl.b32", i("shr.u32", place, 5), 2),
-    i("mov.u32", { kind: "symbol", name: "inverse_turn" }),
-  );
+  const row = emitter.op("b64", "mul.wide.u32", i("shr.u32", place, 5), 4);
+  const table = emitter.op("b64", "add.s64", row, emitter.op("b64", "mov.u64", symbol("inverse_turn")));
   const words = [0, 1, 2, 3].map((word) => i("ld.const.b32", address(table, word * 4)));
   const window = [0, 1, 2].map((word) => i("shf.l.wrap.b32", words[word + 1]!, words[word]!, place));
   const mantissa = i("or.b32", i("and.b32", x, 0x7fffff), 0x800000);
