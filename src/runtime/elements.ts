@@ -2,6 +2,7 @@
  * @file Elements between the host and the device: what a user hands in and gets back for each dtype, and the bytes that are stored.
  * Memory is little-endian on every target: f16, bf16: 2 bytes, i8 and bool: 1 byte, i64: 8 bytes.
  */
+import { storageArrays } from "../interpreter/arrays.ts";
 import type { DType } from "../ir/index.ts";
 import { elementBytes } from "../ir/index.ts";
 import { ArgumentError } from "../support/errors.ts";
@@ -38,18 +39,6 @@ export type HostData =
   | Uint32Array
   | BigInt64Array;
 
-/** The typed array that views the stored bits of a dtype. */
-const bitsArray = {
-  bool: Uint8Array,
-  i8: Int8Array,
-  i32: Int32Array,
-  u32: Uint32Array,
-  i64: BigInt64Array,
-  f16: Uint16Array,
-  bf16: Uint16Array,
-  f32: Float32Array,
-} as const;
-
 /** A typed array over `buffer` that shows the stored bits of `dtype`. */
 export function bitsOver<D extends DType>(
   dtype: D,
@@ -57,7 +46,7 @@ export function bitsOver<D extends DType>(
   byteOffset = 0,
   count?: number,
 ): TensorBits[D] {
-  return new bitsArray[dtype](
+  return new storageArrays[dtype](
     buffer,
     byteOffset,
     count ?? (buffer.byteLength - byteOffset) / elementBytes[dtype],
@@ -76,7 +65,7 @@ export function storedBits(dtype: DType, data: HostData): HostData {
   }
   if (data instanceof Float32Array && dtype === "f16") return float32ToF16(data);
   if (data instanceof Float32Array && dtype === "bf16") return float32ToBf16(data);
-  const wanted = bitsArray[dtype];
+  const wanted = storageArrays[dtype];
   if (!(data instanceof wanted)) {
     const also = dtype === "f16" || dtype === "bf16" ? " (bits) or a Float32Array" : "";
     throw new ArgumentError(
@@ -103,7 +92,7 @@ export function valuesOf<D extends DType>(dtype: D, bits: TensorBits[D]): Tensor
 export function gather<D extends DType>(dtype: D, memory: TensorBits[D], view: View): TensorBits[D] {
   const count = sizeOf(view.shape);
   if (isRowMajor(view)) return memory.slice(0, count) as TensorBits[D];
-  const result = new bitsArray[dtype](count);
+  const result = new storageArrays[dtype](count);
   let next = 0;
   forEachElement({ ...view, offset: 0 }, (position) => {
     result[next++] = memory[position]!;
