@@ -280,12 +280,10 @@ function emitIf(generator: Generator, operation: Operation): void {
     emitBlock(generator, block);
     assignAll(generator, terminator(block).operands, places, []);
   };
-  writer.nest(`if (${condition})`, arm(operation.blocks[0]!));
   const second = operation.blocks[1]!;
-  if (second.operations.length > 1 || terminator(second).operands.length > 0) {
-    // What the first arm did has not happened in the second: assume the worst for whatever follows.
-    writer.otherwise(arm(second));
-  }
+  const empty = second.operations.length === 1 && terminator(second).operands.length === 0;
+  writer.nest(`if (${condition})`, arm(operation.blocks[0]!), empty ? undefined : arm(second));
+  // Which arm ran is not known here: whatever either did may just have happened.
   hazards.enterLoop();
   generator.arena.enterLoop();
   markUniform(generator, operation);

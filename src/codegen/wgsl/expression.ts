@@ -57,7 +57,7 @@ export class Expr {
   }
 
   mask(bits: number): Expr {
-    if (this.constant !== undefined) return literal(this.constant & bits);
+    if (this.constant !== undefined || bits === 0) return literal((this.constant ?? 0) & bits);
     return new Expr(`${this.in(precedence.unary)} & ${bits}`, this.depth, precedence.other);
   }
 

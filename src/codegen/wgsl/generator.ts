@@ -249,15 +249,16 @@ export class Generator {
 
   #compute(value: Value, index: TileIndex): Expr {
     const storage = this.storages.get(value);
-    if (storage && (index.distribution || value.definition?.opcode !== "convert_layout")) {
-      if (!index.distribution && storage.distribution.rank > 0)
-        throw new Error(`${this.nameOf(value)} is held by threads and has no free elements: a bug in Tilewright`);
+    const operation = value.definition;
+    // By coordinates alone, what threads hold cannot be reached; but what is virtual can be computed again.
+    const reachable = index.distribution || storage?.distribution.rank === 0;
+    if (storage && (reachable || !operation || this.analysis.isAnchor(operation))) {
+      if (!reachable) throw new Error(`${this.nameOf(value)} is held by threads: a bug in Tilewright`);
       const place = this.place(storage, index.at);
       return storage.distribution.registers === 1 || index.at.every(({ constant }) => constant !== undefined)
         ? place
         : this.writer.bind(`${this.nameOf(value)}_`, place);
     }
-    const operation = value.definition;
     if (!operation) return this.#parameter(value);
     const { opcode, operands, attributes } = operation;
     const floor = this.depthOf(operation);
@@ -316,6 +317,8 @@ export class Generator {
         sourceIndex(operation, operation.results.indexOf(value), index, this.distribution(operand)),
       );
     if (operation.opcode !== "join") return source(operation.operands[0]!);
+    if (index.distribution && !index.distribution.isLocal(index.at.length - 1))
+      return this.element(value, this.#freed(index));
     const last = this.coordinate(index, index.at.length - 1);
     if (last.constant !== undefined) return source(operation.operands[last.constant]!);
     const [a, b] = operation.operands.map(source) as [Expr, Expr];
@@ -354,7 +357,10 @@ export class Generator {
     if (known) return known;
     const axisName =
       distribution.rank === 2 ? ["row", "column"][axis]! : distribution.rank === 1 ? "position" : `axis${axis}`;
-    const threadPart = this.writer.bind(`thread_${axisName}`, distribution.threadPart(axis, this.thread));
+    const partKey = `thread part ${distribution.owners[axis]!.join()}`;
+    const threadPart =
+      this.writer.recall(partKey) ?? this.writer.bind(`thread_${axisName}`, distribution.threadPart(axis, this.thread));
+    this.writer.remember(partKey, threadPart);
     const coordinate = threadPart.plus(distribution.registerPart(axis, at));
     const expression = at.constant === undefined ? this.writer.bind(axisName, coordinate) : coordinate;
     this.writer.remember(key, expression);

@@ -64,7 +64,7 @@ export function viewAddress(
         let inside = writer.recall(key);
         if (!inside) {
           // Unsigned, so that positions before the start are outside too.
-          inside = compare(call("u32", position), "<", call("u32", view.sizes[i]!));
+          inside = compare(unsigned(position), "<", unsigned(view.sizes[i]!));
           if (axis < index.at.length - 1) inside = writer.bind(`${name}_inside`, inside);
           writer.remember(key, inside);
         }
@@ -75,6 +75,8 @@ export function viewAddress(
   }
   return { offset: sumByDepth(generator, terms, `${name}_at`), inside: conjunction(conditions) };
 }
+
+const unsigned = (x: Expr): Expr => (x.constant === undefined ? call("u32", x) : atom(`${x.constant >>> 0}u`, 0));
 
 /** The sum of the terms, those that change least often first, so that partial sums are computed outside the loops. */
 function sumByDepth(generator: Generator, terms: readonly Expr[], name: string): Expr {

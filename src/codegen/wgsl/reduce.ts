@@ -59,8 +59,8 @@ export function reduceRoot(generator: Generator, operation: Operation): Root {
       if (extreme) indices = generator.declareAs(generator.nameOf(result!), "i32", held);
     },
     enter() {
-      running = writer.variable("partial", heldType(type), identity(generator, kind, type).text);
-      if (extreme) runningIndex = writer.variable("partial_index", "i32", "2147483647");
+      running = writer.variable("running", heldType(type), identity(generator, kind, type).text);
+      if (extreme) runningIndex = writer.variable("running_index", "i32", "2147483647");
     },
     body(index) {
       const element = generator.element(operand!, index);
@@ -128,8 +128,8 @@ function combineThreads(generator: Generator, { kind, type, distribution, axis, 
     if (index) arena.write(thread.plus(literal(words)), index, indexType);
     arena.publish();
     const base = writer.bind("first", thread.mask((threads - 1) & ~mask));
-    const running = writer.variable("partial", heldType(type), identity(generator, kind, type).text);
-    const runningIndex = indices && writer.variable("partial_index", "i32", "2147483647");
+    const running = writer.variable("running", heldType(type), identity(generator, kind, type).text);
+    const runningIndex = indices && writer.variable("running_index", "i32", "2147483647");
     generator.groups.loop(others + 1, "part", (part) => {
       const runs = owners.map((owner, bit) => ({ from: bit, to: owner, count: 1 }));
       const partner = writer.bind("partner", base.plus(takeBits(part, owners.length, joinRuns(runs))));

@@ -90,7 +90,13 @@ function bitsOf(generator: Generator, { parameter: { dtype } }: Buffer, value: E
       return `u32(${value})`;
     case "i8":
       return `(bitcast<u32>(${value}) & 0xffu)`;
-    default:
-      return `${generator.library.use(`${dtype as "f16" | "bf16"}_bits`)}(${value})`;
+    default: {
+      // Rounding twice would change nothing.
+      const name = dtype as "f16" | "bf16";
+      const rounded = value.text.startsWith(`${name}_round(`)
+        ? value.text.slice(name.length + "_round".length)
+        : `(${value})`;
+      return `${generator.library.use(`${name}_bits`)}${rounded}`;
+    }
   }
 }

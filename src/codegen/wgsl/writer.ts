@@ -49,24 +49,20 @@ export class Writer {
     return atom(unique, this.depth);
   }
 
-  /** Writes `header { ... } trailer` around what `fill` writes. */
-  nest(header: string, fill: () => void): void {
-    const scope = newScope(this.#scopes.at(-1)!.source);
-    this.#scopes.push(scope);
-    fill();
-    this.#scopes.pop();
-    this.line(`${header} {`);
-    for (const line of scope.lines) this.line(`  ${line}`);
-    this.line("}");
-  }
-
-  /** Continues the block that `nest` has just closed: `} else { ... }`. */
-  otherwise(fill: () => void): void {
-    const scope = this.#scopes.at(-1)!;
-    const before = scope.lines.length;
-    this.nest("else", fill);
-    const [, ...rest] = scope.lines.splice(before - 1);
-    scope.lines.push(`} ${rest[0]}`, ...rest.slice(1));
+  /** Writes `header { ... }` around what `fill` writes, and ` else { ... }` around what `otherwise` writes. */
+  nest(header: string, fill: () => void, otherwise?: () => void): void {
+    const inside = (write: () => void): readonly string[] => {
+      const scope = newScope(this.#scopes.at(-1)!.source);
+      this.#scopes.push(scope);
+      write();
+      this.#scopes.pop();
+      return scope.lines.map((line) => `  ${line}`);
+    };
+    // What either block puts outside itself must come before both.
+    const first = inside(fill);
+    const second = otherwise && inside(otherwise);
+    const { lines } = this.#scopes.at(-1)!;
+    lines.push(`${header} {`.trimStart(), ...first, ...(second ? ["} else {", ...second] : []), "}");
   }
 
   /** Says from which source line the following code comes, once. */
