@@ -48,10 +48,10 @@ const steps = (options: Options, findings: Findings): Listr =>
         title: "Compile memory-efficient attention to PTX (sm_80) and WGSL",
         task: (_, task) => {
           findings.compiled.push(...compileAttention());
-          task.title = findings.compiled
-            .map(({ target, milliseconds }) => `${target} in ${milliseconds.toFixed(0)} ms`)
-            .join(", ")
-            .replace(/^/, "Compiled attention: ");
+          const times = findings.compiled.map(
+            ({ target, milliseconds }) => `${target} in ${milliseconds.toFixed(0)} ms`,
+          );
+          task.title = `Compiled attention: ${times.join(", ")}`;
         },
       },
       {
@@ -76,7 +76,7 @@ const steps = (options: Options, findings: Findings): Listr =>
           const model = await loadAquila2(options.model, { device: findings.device! });
           for await (const { text } of model.generate(options.prompt, { maxNewTokens: 32, temperature: 0 })) {
             findings.continuation += text;
-            task.output = findings.continuation;
+            if (process.stdout.isTTY) task.output = findings.continuation;
           }
         },
       },
