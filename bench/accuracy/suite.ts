@@ -1,0 +1,2 @@
+import type { Command } from "commander";
+export function addAccuracy(_program: Command): void {}

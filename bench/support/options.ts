@@ -1,0 +1,27 @@
+/** @file Parsers of command-line values. */
+import { InvalidArgumentError } from "commander";
+
+export function positive(text: string): number {
+  const value = Number(text);
+  if (!(value > 0) || !Number.isFinite(value)) throw new InvalidArgumentError("must be a positive number");
+  return value;
+}
+
+export function positiveInteger(text: string): number {
+  const value = positive(text);
+  if (!Number.isInteger(value)) throw new InvalidArgumentError("must be a whole number");
+  return value;
+}
+
+/** `512,2048` */
+export const positiveIntegers = (text: string): number[] => text.split(",").map(positiveInteger);
+
+/** A list of some of `names`. */
+export const oneOrMoreOf =
+  <Name extends string>(names: readonly Name[]) =>
+  (text: string): Name[] =>
+    text.split(",").map((word) => {
+      const name = names.find((known) => known === word);
+      if (name === undefined) throw new InvalidArgumentError(`"${word}" is none of ${names.join(", ")}`);
+      return name;
+    });
