@@ -4,8 +4,16 @@
 import { existsSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import type { CompiledKernel } from "../../src/codegen/metadata.ts";
-import type { Arguments, TensorArgument } from "../../src/interpreter/index.ts";
-import { elementBytes } from "../../src/ir/index.ts";
+import { compilePtx, type PtxOptions } from "../../src/codegen/ptx/index.ts";
+import {
+  type Argument,
+  type Arguments,
+  type Checks,
+  interpret,
+  type StorageArray,
+  type TensorArgument,
+} from "../../src/interpreter/index.ts";
+import { elementBytes, type Kernel } from "../../src/ir/index.ts";
 
 const places = [process.env.TILEWRIGHT_PTXEMU, "/tmp/ptxemu", "/work/shared/tools/ptxemu"];
 const folder = places.find((place) => place !== undefined && existsSync(`${place}/ptxemu`));
@@ -80,4 +88,35 @@ export function runPtx(
   if (!report.ok || report.warnings > 0 || report.messages.length > 0)
     throw new Error(`ptxemu: ${JSON.stringify(report.messages, undefined, 1)}`);
   return report;
+}
+
+const copy = (given: Arguments): Record<string, Argument> =>
+  Object.fromEntries(
+    Object.entries(given).map(([name, argument]) => [
+      name,
+      typeof argument === "object" ? { ...argument, data: argument.data.slice() } : argument,
+    ]),
+  );
+
+/** What the interpreter and the emulator leave in memory, by parameter; and the emulator's report. */
+export function runBoth(
+  kernel: Kernel,
+  launch: { arguments: Arguments; grid?: readonly [number, number, number] },
+  options: Omit<PtxOptions, "target"> & { checks?: Partial<Checks>; emulator?: object } = {},
+): {
+  expected: Readonly<Record<string, StorageArray>>;
+  actual: Readonly<Record<string, StorageArray>>;
+  report: EmulatorReport;
+} {
+  const { checks = { nan: false }, emulator = {}, ...compileOptions } = options;
+  const grid = launch.grid ?? [1, 1, 1];
+  const [interpreted, emulated] = [copy(launch.arguments), copy(launch.arguments)];
+  interpret(kernel, { arguments: interpreted, grid, checks, onPrint: () => {} });
+  const compiled = compilePtx(kernel, { target: "sm_80", ...compileOptions });
+  const report = runPtx(compiled, { arguments: emulated, grid, options: emulator });
+  const arrays = (args: Record<string, Argument>): Record<string, StorageArray> =>
+    Object.fromEntries(
+      Object.entries(args).flatMap(([name, argument]) => (typeof argument === "object" ? [[name, argument.data]] : [])),
+    );
+  return { expected: arrays(interpreted), actual: arrays(emulated), report };
 }
