@@ -1,0 +1,172 @@
+/**
+ * The library's kernels as PTX: attention against a plain f64 reference in the emulator; where ptxas is installed, all of them assemble
+ * without a warning. The references are written out here and share nothing with the compiler.
+ */
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { compilePtx } from "../../src/codegen/ptx/index.ts";
+import type { Specialization } from "../../src/dsl/index.ts";
+import { libraryKernels } from "../../src/kernels/registry.ts";
+import { optimize } from "../../src/passes/index.ts";
+import { encode } from "../interpreter/evaluate.ts";
+import { type FloatDType, randomValues, roundTo } from "../support/rounding.ts";
+import { noEmulator, runPtx } from "./emulator.ts";
+
+const compileLibraryKernel = (name: string, specialization: Specialization) =>
+  compilePtx(optimize(libraryKernels[name]!.definition.trace(specialization)), { target: "sm_80" });
+
+interface Problem {
+  readonly dtype: FloatDType;
+  readonly heads: number;
+  readonly keyHeads: number;
+  readonly queries: number;
+  readonly keys: number;
+  readonly dim: number;
+  readonly causal: boolean;
+  readonly blocks: readonly [number, number];
+}
+
+const problems: readonly Problem[] = [
+  { dtype: "f16", heads: 2, keyHeads: 1, queries: 100, keys: 130, dim: 64, causal: true, blocks: [64, 64] },
+  { dtype: "bf16", heads: 1, keyHeads: 1, queries: 70, keys: 70, dim: 128, causal: false, blocks: [128, 64] },
+  { dtype: "f16", heads: 1, keyHeads: 1, queries: 33, keys: 40, dim: 80, causal: true, blocks: [64, 32] },
+  { dtype: "f32", heads: 1, keyHeads: 1, queries: 20, keys: 50, dim: 32, causal: true, blocks: [16, 32] },
+  // More queries than keys: the first rows see nothing.
+  { dtype: "f16", heads: 1, keyHeads: 1, queries: 40, keys: 20, dim: 32, causal: true, blocks: [64, 64] },
+];
+
+/** softmax(q kᵀ / √dim) v in f64, and the error of the same with the weights rounded to the dtype, as a naive kernel has it. */
+function reference(problem: Problem, q: Float32Array, k: Float32Array, v: Float32Array) {
+  const { dtype, heads, keyHeads, queries, keys, dim, causal } = problem;
+  const out = new Float64Array(heads * queries * dim);
+  const lse = new Float64Array(heads * queries);
+  let naiveError = 0;
+  for (let h = 0; h < heads; h++) {
+    const from = Math.floor((h * keyHeads) / heads) * keys * dim;
+    for (let m = 0; m < queries; m++) {
+      const row = h * queries + m;
+      const seen = causal ? Math.max(0, Math.min(keys, keys - queries + m + 1)) : keys;
+      const logits = Float64Array.from({ length: seen }, (_, n) => {
+        let sum = 0;
+        for (let d = 0; d < dim; d++) sum += q[row * dim + d]! * k[from + n * dim + d]!;
+        return sum / Math.sqrt(dim);
+      });
+      const max = logits.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+      const sum = logits.reduce((total, logit) => total + Math.exp(logit - max), 0);
+      lse[row] = seen === 0 ? Number.NEGATIVE_INFINITY : max + Math.log(sum);
+      for (let d = 0; d < dim; d++) {
+        let [exact, naive] = [0, 0];
+        for (let n = 0; n < seen; n++) {
+          const weight = Math.exp(logits[n]! - max) / sum;
+          exact += weight * v[from + n * dim + d]!;
+          naive += roundTo(dtype, weight) * v[from + n * dim + d]!;
+        }
+        out[row * dim + d] = exact;
+        naiveError = Math.max(naiveError, Math.abs(roundTo(dtype, naive) - exact));
+      }
+    }
+  }
+  return { out, lse, naiveError };
+}
+
+describe.skipIf(noEmulator)("attention in the emulator", () => {
+  for (const problem of problems)
+    it(`${problem.dtype}, head dim ${problem.dim}, ${problem.queries} x ${problem.keys}${problem.causal ? ", causal" : ""}`, () => {
+      const { dtype, heads, keyHeads, queries, keys, dim, causal, blocks } = problem;
+      const extent = 2 ** Math.ceil(Math.log2(dim));
+      const padded = extent !== dim;
+      const compiled = compileLibraryKernel("attention_forward", {
+        constants: {
+          BLOCK_M: blocks[0],
+          BLOCK_N: blocks[1],
+          HEAD_DIM: extent,
+          VALUE_DIM: extent,
+          PAD_HEAD: padded,
+          PAD_VALUE: padded,
+          CAUSAL: causal,
+        },
+        dtypes: { T: dtype },
+      });
+      const values = [heads * queries, keyHeads * keys, keyHeads * keys].map((rows, i) =>
+        randomValues(dtype, rows * dim, i + 1),
+      );
+      const [q, k, v] = values as [Float32Array, Float32Array, Float32Array];
+      const tensor = (numbers: Float32Array, count: number, length: number) => ({
+        data: encode(dtype, [...numbers]),
+        shape: [1, count, length, dim],
+      });
+      const out = tensor(new Float32Array(heads * queries * dim), heads, queries);
+      const lse = { data: new Float32Array(heads * queries), shape: [1, heads, queries] };
+      const report = runPtx(compiled, {
+        arguments: {
+          q: tensor(q, heads, queries),
+          k: tensor(k, keyHeads, keys),
+          v: tensor(v, keyHeads, keys),
+          out,
+          lse,
+          scale: 1 / Math.sqrt(dim),
+        },
+        grid: [Math.ceil(queries / blocks[0]), heads, 1],
+      });
+      const expected = reference(problem, q, k, v);
+      const worst = Array.from(decodeFloats(dtype, out.data), (value, i) => Math.abs(value - expected.out[i]!));
+      expect(Math.max(...worst)).toBeLessThanOrEqual(2 * expected.naiveError + 1e-5);
+      for (const [row, value] of lse.data.entries())
+        if (Number.isFinite(expected.lse[row]!)) expect(Math.abs(value - expected.lse[row]!)).toBeLessThan(4e-6);
+        else expect(value).toBe(Number.NEGATIVE_INFINITY);
+      if (dtype !== "f32") expect(report.stats.sharedWavefronts).toBe(report.stats.sharedAccesses);
+    });
+});
+
+function decodeFloats(dtype: FloatDType, data: ArrayLike<number | bigint>): number[] {
+  const bits = Array.from(data, Number);
+  if (dtype === "f32") return bits;
+  const view = new DataView(new ArrayBuffer(4));
+  return bits.map((half) => {
+    if (dtype === "bf16") {
+      view.setUint32(0, half << 16);
+      return view.getFloat32(0);
+    }
+    const [exponent, fraction] = [(half >> 10) & 31, half & 1023];
+    const size = exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25);
+    return half & 0x8000 ? -size : size;
+  });
+}
+
+function hasPtxas(): boolean {
+  try {
+    execFileSync("ptxas", ["--version"], { stdio: "ignore" });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+describe.skipIf(!hasPtxas())("ptxas (skipped where it is not installed)", () => {
+  const assemble = (source: string): string => {
+    const folder = mkdtempSync(join(tmpdir(), "tilewright-"));
+    try {
+      const file = join(folder, "kernel.ptx");
+      writeFileSync(file, source);
+      const { stderr, status } = spawnSync("ptxas", ["-v", "-arch=sm_80", file, "-o", join(folder, "kernel.cubin")], {
+        encoding: "utf8",
+      });
+      expect(status, stderr).toBe(0);
+      return stderr;
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  };
+
+  for (const [name, { example }] of Object.entries(libraryKernels))
+    for (const dtype of ["f16", "f32"] as const)
+      it(`${name} in ${dtype}`, () => {
+        const dtypes = Object.fromEntries(Object.keys(example.dtypes ?? {}).map((key) => [key, dtype]));
+        const log = assemble(compileLibraryKernel(name, { ...example, dtypes }).source);
+        expect(log).not.toMatch(/warning|error/i);
+        expect(log).toMatch(/ 0 bytes spill stores/);
+      });
+});
