@@ -14,7 +14,7 @@ export interface Frame extends Location {
 const errors = Error as { captureStackTrace?: (holder: object) => void; stackTraceLimit?: number };
 
 /** Deep enough for the frames of this folder and one of the author; the chain of an error is deeper. */
-const locationDepth = 16;
+const locationDepth = 14;
 const chainDepth = 64;
 
 /** Something whose `stack` is the stack of the caller, written out when first read. */
@@ -51,11 +51,16 @@ export function parseStack(stack: string): Frame[] {
   return frames;
 }
 
-/** This file's own path; a bundle puts the whole library into one file, and then that file is what is not the author's. */
+/**
+ * Where the frames that are not the author's come from: this folder and the builder's. A bundle puts the whole library into one file,
+ * and then that file is it.
+ */
 const ownFile = parseStack(capture(1).stack ?? "")[0]?.file ?? "";
-const ownFolder = /[\\/]locate\.[jt]s$/.test(ownFile) ? ownFile.replace(/locate\.[jt]s$/, "") : ownFile;
+const ownPlaces = /[\\/]dsl[\\/]locate\.[jt]s$/.test(ownFile)
+  ? ["dsl", "ir"].map((folder) => ownFile.replace(/dsl([\\/])locate\.[jt]s$/, `${folder}$1`))
+  : [ownFile].filter((file) => file !== "");
 
-const isOwn = (frame: Frame): boolean => ownFolder !== "" && frame.file.startsWith(ownFolder);
+const isOwn = (frame: Frame): boolean => ownPlaces.some((place) => frame.file.startsWith(place));
 const isEngine = (frame: Frame): boolean => frame.file.startsWith("node:") || frame.file === "native";
 
 /** A location that is read from its capture when first asked for. */

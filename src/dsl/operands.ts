@@ -26,7 +26,9 @@ export type Operand = Plain | Value;
 export const isPlain = (operand: unknown): operand is Plain =>
   typeof operand === "number" || typeof operand === "bigint" || typeof operand === "boolean";
 
-export const shapeText = (shape: readonly number[]): string => `[${shape.join(", ")}]`;
+/** "[64, 32]". An extent that is a handle must not be made text: it throws. */
+export const shapeText = (shape: readonly unknown[]): string =>
+  `[${shape.map((extent) => (typeof extent === "object" ? "a runtime value" : String(extent))).join(", ")}]`;
 
 const rounding: Partial<Record<DType, (value: number) => number>> = {
   f32: Math.fround,

@@ -92,12 +92,15 @@ type Trimmed<S extends Shape, B extends Shape> =
       ? Trimmed<Readonly<Tail>, B>
       : S;
 
-/** The shape of `a + b`: missing leading axes and axes of extent 1 repeat. */
+/**
+ * The shape of `a + b`: missing leading axes and axes of extent 1 repeat. (`Same` is B: were B itself a possible result, then where `b` is a plain
+ * number TypeScript would infer B from what the result is used for.)
+ */
 export type Broadcast<A extends Shape, B extends Shape> = EqualOrScalar<
   A,
   B,
   A,
-  A extends readonly [] ? B : Joined<Pad<A, B>, Pad<B, A>>
+  A extends readonly [] ? (B extends infer Same extends Shape ? Same : never) : Joined<Pad<A, B>, Pad<B, A>>
 >;
 
 /**
