@@ -181,18 +181,38 @@ export const sine = (emitter: Emitter, x: Operand): Register => sineShifted(emit
 export const cosine = (emitter: Emitter, x: Operand): Register => sineShifted(emitter, x, 1);
 
 /**
- * a - b · trunc(a / b) with the sign of a, exact for |a / b| < 2^53: in f64 the quotient is off by at most one, and the rest is exact.
+ * a - b · trunc(a / b) with the sign of a, exact: |a| is reduced by |b| · 2^250, 2^200, ..., 2^0 in turn. In f64 each quotient is below 2^51
+ * and off by at most one, and each remainder is exact.
  */
 export function floatRemainder(emitter: Emitter, a: Operand, b: Operand): Register {
   const d = (opcode: string, ...sources: Operand[]): Register => emitter.op("f64", opcode, ...sources);
   const f = floats(emitter);
-  const [dividend, divisor] = [d("cvt.f64.f32", a), d("abs.f64", d("cvt.f64.f32", b))];
-  const size = d("abs.f64", dividend);
-  const quotient = d("cvt.rzi.f64.f64", d("div.rn.f64", size, divisor));
-  const rest = d("fma.rn.f64", d("neg.f64", quotient), divisor, size);
-  const zero = d("sub.rn.f64", rest, rest);
-  const fixed = d("selp.f64", d("add.rn.f64", rest, divisor), rest, emitter.op("pred", "setp.lt.f64", rest, zero));
-  const value = f("copysign.f32", a, f("cvt.rn.f32.f64", fixed));
+  const constant = (value: number): Register => d("cvt.f64.f32", f("mov.f32", value));
+  const half = constant(2 ** 125);
+  const [rest, divisor, turn] = [emitter.register("f64"), emitter.register("f64"), emitter.register("b32")];
+  emitter.emit("abs.f64", [rest, d("cvt.f64.f32", a)]);
+  emitter.emit("mul.rn.f64", [divisor, d("mul.rn.f64", d("abs.f64", d("cvt.f64.f32", b)), half), half]);
+  emitter.emit("mov.b32", [turn, 0]);
+  const shrink = constant(2 ** -50);
+  const zero = constant(0);
+  let again: Register | undefined;
+  const body = emitter.block(() => {
+    const quotient = d("cvt.rzi.f64.f64", d("div.rn.f64", rest, divisor));
+    const next = d("fma.rn.f64", d("neg.f64", quotient), divisor, rest);
+    const below = emitter.op("pred", "setp.lt.f64", next, zero);
+    emitter.emit("selp.f64", [rest, d("add.rn.f64", next, divisor), next, below]);
+    emitter.emit("mul.rn.f64", [divisor, divisor, shrink]);
+    emitter.emit("add.s32", [turn, turn, 1]);
+    again = emitter.op("pred", "setp.lt.s32", turn, 6);
+  });
+  emitter.push({
+    kind: "loop",
+    label: emitter.label("remainder"),
+    enter: undefined,
+    body,
+    repeat: { predicate: again! },
+  });
+  const value = f("copysign.f32", a, f("cvt.rn.f32.f64", rest));
   // For an infinite b the quotient is 0 and the product NaN; the rest is a itself, if that is finite.
   const infinite = emitter.op("pred", "setp.eq.f32", f("abs.f32", b), floatImmediate(Number.POSITIVE_INFINITY));
   const finite = emitter.op("pred", "setp.lt.f32", f("abs.f32", a), floatImmediate(Number.POSITIVE_INFINITY));

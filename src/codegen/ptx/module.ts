@@ -72,7 +72,6 @@ export function printModule(emitter: Emitter, options: ModuleOptions): string {
     `.version ${target.ptxVersion}`,
     `.target ${target.name}`,
     ".address_size 64",
-    "",
     ...files.map((file, i) => `.file ${i + 1} "${file}"`),
     ...emitter.declarations.values(),
   ];

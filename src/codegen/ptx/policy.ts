@@ -15,6 +15,7 @@ import {
 import {
   type Anchor,
   defaultBlocked,
+  LANE,
   type LayoutPolicy,
   type LinearLayout,
   mmaLayout,
@@ -26,6 +27,18 @@ import { scanLayout } from "./scan.ts";
 import type { TargetInfo } from "./target.ts";
 
 const DOT_WEIGHT = 3;
+/** Global memory moves in sectors of so many bytes. */
+const SECTOR_BYTES = 32;
+
+/** Bytes next to each other in a row (the last axis) that a warp's access reaches: vectors of neighbouring lanes. */
+function contiguousBytes(layout: LinearLayout, dtype: DType): number {
+  const bytes = elementBytes[dtype];
+  const lanes = layout.basesOf(LANE);
+  const row = layout.shape.at(-1)!;
+  let width = vectorWidth(layout, layout.outs.length - 1, { elementBytes: bytes });
+  while (width < row && lanes.includes(width)) width *= 2;
+  return width * bytes;
+}
 
 export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number): LayoutPolicy {
   const analysis = analyzeAxes(kernel);
@@ -90,14 +103,10 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
     default: plain,
   };
 
-  /** A store writes from where the value is when that makes accesses as wide as the memory's own layout, or nearly so. */
+  /** A store writes from where the value is, when the lanes of a warp together fill sectors there as well. */
   function storeFrom(own: LinearLayout | undefined, best: LinearLayout, dtype: DType): LinearLayout {
-    if (!own) return best;
-    const bytes = elementBytes[dtype];
-    const axis = own.outs.length - 1;
-    const width = vectorWidth(own, axis, { elementBytes: bytes });
-    const wanted = vectorWidth(best, axis, { elementBytes: bytes });
-    return width * bytes >= Math.min(8, wanted * bytes) ? own : best;
+    const wanted = Math.min(SECTOR_BYTES, contiguousBytes(best, dtype));
+    return own && contiguousBytes(own, dtype) >= wanted ? own : best;
   }
 
   function dotAnchor(
