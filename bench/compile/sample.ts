@@ -1,6 +1,7 @@
 /** @file One process of the compile suite: imports the library, then compiles and takes the time. */
 import type { CompileOptions, Target } from "tilewright";
 import { serve } from "../support/measurement.ts";
+import { processorMilliseconds } from "../support/processor-time.ts";
 
 export interface SampleInput {
   readonly target: Target;
@@ -13,7 +14,7 @@ export interface SampleInput {
   readonly what: "whole" | "stages";
 }
 
-/** Milliseconds. `lower` is everything after the passes: layouts, code generation, text. */
+/** Milliseconds on the processor, or by the clock where the system does not say. `lower` is everything after the passes: layouts, code generation, text. */
 export interface Stages {
   readonly trace: number;
   readonly optimize: number;
@@ -25,7 +26,9 @@ export interface Sample {
   /** One entry a compilation; those of `what` have it. */
   readonly whole: readonly number[];
   readonly stages: readonly Stages[];
-  /** Of the reference, in a cold process. */
+  /** Mean time on the processor of one compilation; undefined where the system does not say. */
+  readonly processorMilliseconds?: number;
+  /** Of the first compiled text. */
   readonly characters: number;
 }
 
@@ -42,9 +45,10 @@ serve(async ({ target, reference, warmUp, measured, what }: SampleInput): Promis
     return { milliseconds: performance.now() - before, characters: source.length };
   };
   const stages = (options: CompileOptions): Stages => {
-    const times = [performance.now()];
+    const now = (): number => processorMilliseconds() ?? performance.now();
+    const times = [now()];
     const lap = <T>(value: T): T => {
-      times.push(performance.now());
+      times.push(now());
       return value;
     };
     const traced = lap(definition.trace(options));
@@ -59,9 +63,13 @@ serve(async ({ target, reference, warmUp, measured, what }: SampleInput): Promis
   const cold = measured.length === 0;
   for (const options of warmUp) compile(definition, target, options);
   const order = cold ? [reference] : measured;
+  const processorBefore = processorMilliseconds();
   const results = what === "whole" ? order.map(whole) : [];
+  const processorAfter = processorMilliseconds();
   return {
     importMilliseconds,
+    processorMilliseconds:
+      processorAfter === undefined ? undefined : (processorAfter - processorBefore!) / order.length,
     whole: results.map(({ milliseconds }) => milliseconds),
     stages: what === "stages" ? order.map(stages) : [],
     characters: results[0]?.characters ?? 0,

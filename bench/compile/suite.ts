@@ -22,6 +22,9 @@ interface Row {
   readonly headDim: number;
   readonly coldMilliseconds: readonly number[];
   readonly warmMilliseconds: readonly number[];
+  /** Means on the processor, without the time that other processes had it. */
+  readonly coldProcessorMilliseconds?: number;
+  readonly warmProcessorMilliseconds?: number;
   readonly importMilliseconds: readonly number[];
   readonly coldStages: Stages;
   readonly warmStages: Stages;
@@ -78,18 +81,27 @@ async function measure(target: Target, headDim: number, samples: number): Promis
     headDim,
     coldMilliseconds: cold.flatMap(({ whole }) => whole),
     warmMilliseconds: warm.whole,
+    coldProcessorMilliseconds: meanOf(cold.map(({ processorMilliseconds }) => processorMilliseconds)),
+    warmProcessorMilliseconds: warm.processorMilliseconds,
     importMilliseconds: cold.map(({ importMilliseconds }) => importMilliseconds),
-    coldStages: medianStages(coldStages.flatMap(({ stages }) => stages)),
-    warmStages: medianStages(warmStages.stages),
+    coldStages: meanStages(coldStages.flatMap(({ stages }) => stages)),
+    warmStages: meanStages(warmStages.stages),
     characters: cold[0]!.characters,
   };
 }
 
-const medianStages = (stages: readonly Stages[]): Stages => ({
-  trace: median(stages.map(({ trace }) => trace)),
-  optimize: median(stages.map(({ optimize }) => optimize)),
-  lower: median(stages.map(({ lower }) => lower)),
-});
+const meanStages = (stages: readonly Stages[]): Stages => {
+  const mean = (name: keyof Stages): number => stages.reduce((sum, one) => sum + one[name], 0) / stages.length;
+  return { trace: mean("trace"), optimize: mean("optimize"), lower: mean("lower") };
+};
+
+const meanOf = (values: readonly (number | undefined)[]): number | undefined =>
+  values.reduce(
+    (sum, value) => (sum === undefined || value === undefined ? undefined : sum + value / values.length),
+    0,
+  );
+
+const optional = (value: number | undefined): string => (value === undefined ? "" : milliseconds(value));
 
 const spread = (values: readonly number[]): string =>
   `${milliseconds(median(values))} (${milliseconds(Math.min(...values))} to ${milliseconds(Math.max(...values))})`;
@@ -110,17 +122,21 @@ async function run({ samples, headDims, json }: Options): Promise<void> {
     [
       "attention_forward, f16",
       "cold ms (min to max)",
-      "trace + optimize + lower",
+      "on CPU",
+      "= trace + optimize + lower",
       "warm ms (min to max)",
-      "trace + optimize + lower",
+      "on CPU",
+      "= trace + optimize + lower",
       "import ms",
       "text",
     ],
     rows.map((row) => [
       `${row.target} D=${row.headDim}`,
       spread(row.coldMilliseconds),
+      optional(row.coldProcessorMilliseconds),
       showStages(row.coldStages),
       spread(row.warmMilliseconds),
+      optional(row.warmProcessorMilliseconds),
       showStages(row.warmStages),
       milliseconds(median(row.importMilliseconds)),
       `${(row.characters / 1024).toFixed(0)} KiB`,
@@ -129,7 +145,8 @@ async function run({ samples, headDims, json }: Options): Promise<void> {
   report.note(
     [
       `Medians. Cold: ${samples} fresh processes, the first call of compile, imports not counted. Warm: 16 specialisations, each compiled once,`,
-      "after 32 others in the same process. Stages are taken in runs of their own, so they need not add up exactly.",
+      "after 32 others in the same process. On CPU: the mean time that the compiling thread was on a",
+      "processor, which other work on the machine hardly changes; its stages are taken in runs of their own, so they need not add up exactly.",
       "Not measured here: Triton 3.6, Python to PTX, FlagAttention's 16 forward kernels: cold 1350 ms, warm 694 ms (imports another 2 to 5 s).",
     ].join("\n"),
   );

@@ -4,6 +4,8 @@ import { loadavg } from "node:os";
 import Table from "cli-table3";
 import { describeEnvironment, type Environment } from "./environment.ts";
 
+const noRowRules = { mid: "", "left-mid": "", "mid-mid": "", "right-mid": "" };
+
 /** A suite's run: made when it begins, so that the load average is that of the beginning. */
 export class Report {
   readonly suite: string;
@@ -21,7 +23,7 @@ export class Report {
   }
 
   table(head: readonly string[], rows: readonly (readonly string[])[]): void {
-    const table = new Table({ head: [...head], style: { head: [], border: [] } });
+    const table = new Table({ head: [...head], style: { head: [], border: [] }, chars: noRowRules });
     for (const row of rows) table.push([...row]);
     console.log(table.toString());
   }
