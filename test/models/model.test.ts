@@ -29,10 +29,10 @@ async function greedy(model: Aquila2, { prompt }: GoldenGeneration): Promise<{ i
   return { ids, text };
 }
 
-/** The interpreter is exact and slow: it generates the shortest text only. */
+/** `texts`: the golden texts that are generated token by token; the others are checked in one pass. */
 const devices: readonly { name: string; options: DeviceOptions; texts: readonly number[] }[] = [
   { name: "cpu", options: { backend: "cpu" }, texts: [2] },
-  { name: "webgpu on SwiftShader", options: { backend: "webgpu", adapter: "swiftshader" }, texts: [0, 1, 2, 3, 4] },
+  { name: "webgpu on SwiftShader", options: { backend: "webgpu", adapter: "swiftshader" }, texts: [0, 2] },
 ];
 
 describe.each(devices)("on $name", ({ options, texts }) => {
@@ -56,6 +56,19 @@ describe.each(devices)("on $name", ({ options, texts }) => {
   test.each(texts)("the golden greedy continuation of prompt %i", async (index) => {
     const golden = generation[index]!;
     expect(await greedy(model, golden)).toEqual({ ids: golden.greedy_ids, text: golden.greedy_text });
+  });
+
+  test("after every golden prefix, the golden token is the most probable", async () => {
+    for (const { prompt_ids, greedy_ids } of generation) {
+      const logits = await model.logits([...prompt_ids, ...greedy_ids]);
+      const { vocabSize } = model.config;
+      const chosen = greedy_ids.map((_, step) => {
+        const end = (prompt_ids.length + step) * vocabSize;
+        const row = logits.subarray(end - vocabSize, end);
+        return row.indexOf(Math.max(...row));
+      });
+      expect(chosen).toEqual(greedy_ids);
+    }
   });
 
   test("the cache: tokens one by one, or in parts, give the logits of the whole", async () => {
@@ -102,10 +115,10 @@ describe("on the interpreter", () => {
   test("a prompt longer than a chunk, and than the trained context, gives the logits of the f64 reference", async () => {
     const { model } = await open();
     const evaluation = await readFile(new URL("eval_ids.json", fixtureDirectory), "utf8");
-    const ids = (JSON.parse(evaluation) as number[]).slice(0, 600); // a chunk is 512
+    const ids = (JSON.parse(evaluation) as number[]).slice(0, 520); // a chunk is 512
     using cache = model.createCache(ids.length);
     using last = model.prefill(ids, cache);
-    expect(cache.length).toBe(600);
+    expect(cache.length).toBe(520);
     const reference = referenceLogits(await loadReference(), ids).subarray(-model.config.vocabSize);
     expect(largestDifference(await last.read(), reference)).toBeLessThanOrEqual(logitTolerance);
   });
