@@ -1,0 +1,35 @@
+/** @file The conformance cases of attention on one backend, in a process of its own. */
+import { createDevice, type Device, TilewrightError } from "../../src/index.ts";
+import { conformanceCases, titleOf } from "../../test/kernels/attention-cases.ts";
+import { noEmulator } from "../../test/ptx/emulator.ts";
+import { errorShares } from "../../test/support/attention-errors.ts";
+import { serve } from "../support/measurement.ts";
+import { EmulatedDevice } from "./emulated-device.ts";
+import type { AccuracyInput, AccuracyResult, BackendName, CaseResult } from "./measured.ts";
+
+async function open(backend: BackendName): Promise<Device | { readonly missing: string }> {
+  if (backend === "ptx") return noEmulator === undefined ? new EmulatedDevice() : { missing: noEmulator };
+  try {
+    return await createDevice(backend === "cpu" ? { backend } : { backend: "webgpu", adapter: backend });
+  } catch (error) {
+    if (!(error instanceof TilewrightError) || error.code !== "NO_ADAPTER") throw error;
+    return { missing: error.message };
+  }
+}
+
+serve(async ({ backend, filter }: AccuracyInput, progress): Promise<AccuracyResult> => {
+  const device = await open(backend);
+  if ("missing" in device) return device;
+  const cases: CaseResult[] = [];
+  for (const conformanceCase of conformanceCases) {
+    const title = titleOf(conformanceCase);
+    if (!title.includes(filter)) continue;
+    progress(`${backend}: ${title}`);
+    try {
+      cases.push({ title, ...(await errorShares(device, conformanceCase)) });
+    } catch (error) {
+      cases.push({ title, error: error instanceof Error ? error.message : String(error) });
+    }
+  }
+  return { device: device.name, cases };
+});
