@@ -39,7 +39,7 @@ describe("same bits before and after", () => {
   test.each(all)("%s", (_, pass) => {
     fc.assert(
       fc.property(randomKernel({ readBack: true }), (random) => expectSameMeaning(random, pass)),
-      { numRuns: Number(process.env.TILEWRIGHT_RUNS ?? 150) },
+      { numRuns: Number(process.env.TILEWRIGHT_RUNS ?? 60) },
     );
   });
 
@@ -56,5 +56,6 @@ test("optimize is idempotent", () => {
       const once = optimize(kernel);
       expect(printKernel(optimize(once))).toBe(printKernel(once));
     }),
+    { numRuns: 60 },
   );
 });

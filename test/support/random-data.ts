@@ -11,10 +11,10 @@ export type StorageArray =
   | Uint8Array
   | BigInt64Array;
 
-const specials = [0, -0, Infinity, -Infinity, Number.NaN, 2 ** -140, 65504, 1e30];
+const specials = [-0, 0, -0, Number.NaN, Infinity, -Infinity, 2 ** -140, 65504, 1e30];
 
 /**
- * Seed 0: zeros. `small`: floats are integers of magnitude at most 4, whose sums and products are exact; otherwise one in sixteen is a
+ * Seed 0: zeros. `small`: floats are integers of magnitude at most 4, whose sums and products are exact; otherwise one in eight is a
  * special value. Integers are of any size.
  */
 export function randomData(dtype: DType, length: number, seed: number, small: boolean): StorageArray {
@@ -26,7 +26,7 @@ export function randomData(dtype: DType, length: number, seed: number, small: bo
   const integer = (): number => (next() >>> 28 === 0 ? next() | 0 : ((next() >>> 16) % 33) - 16);
   const float = (): number => {
     if (small) return ((next() >>> 16) % 9) - 4;
-    return next() >>> 28 === 0 ? specials[(next() >>> 16) % specials.length]! : next() / 2 ** 30 - 2;
+    return next() >>> 29 === 0 ? specials[(next() >>> 16) % specials.length]! : next() / 2 ** 30 - 2;
   };
   const fill = (make: () => number): number[] => Array.from({ length }, seed === 0 ? () => 0 : make);
   switch (dtype) {

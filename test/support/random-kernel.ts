@@ -48,7 +48,7 @@ export interface RandomKernel {
 }
 
 export function randomKernel(options: RandomKernelOptions = {}): fc.Arbitrary<RandomKernel> {
-  return fc.array(fc.nat(0xffff), { minLength: 10, maxLength: 200, size: "max" }).map((numbers) => {
+  return fc.array(fc.nat(0xffff), { minLength: 100, maxLength: 400, size: "max" }).map((numbers) => {
     const made = new KernelGenerator(new Tape(numbers), options).generate();
     const text = `${printKernel(made.kernel)}grid ${made.grid}\n${JSON.stringify(made.arguments, showBigints)}`;
     return Object.assign(made, { [fc.toStringMethod]: () => text });
@@ -88,12 +88,13 @@ class KernelGenerator {
     const rows = b.value("num_programs", [], { axis: 0 });
     this.#program = b.value("add", [x, b.value("mul", [y, rows])], {}, { names: ["program"] });
     this.#values.push(this.#program, 6);
-    this.#scalar("n", "i32", 8 * this.#tape.next(4), { divisibleBy: 8 });
+    if (this.#tape.next(2) === 0) this.#scalar("n", "i32", this.#tape.next(32), {});
+    else this.#scalar("n", "i32", 8 * this.#tape.next(4), { divisibleBy: 8 });
     this.#scalar("s", "f32", this.#tape.next(5) - 2, {});
     this.#values.push(b.value("arange", [], { start: 0, end: 8 }), 8);
     this.#loadView();
-    for (let steps = 0; steps < 40 && !this.#tape.atEnd; steps++) this.#grow();
-    const count = 1 + this.#tape.next(3);
+    for (let steps = 0; steps < 60 && !this.#tape.atEnd; steps++) this.#grow();
+    const count = 1 + this.#tape.next(6);
     for (let i = 0; i < count; i++) this.#store(this.#values.recent(i));
     const kernel: Kernel = {
       name: "random",
@@ -108,20 +109,22 @@ class KernelGenerator {
 
   /** Appends one thing or a few. */
   #grow(): void {
+    const elementwise = (): void => growElementwise(this.#values);
+    const shapes = (): void => growShapes(this.#values);
     const kinds: (() => void)[] = [
-      () => growElementwise(this.#values),
-      () => growElementwise(this.#values),
-      () => growElementwise(this.#values),
-      () => growShapes(this.#values),
-      () => growShapes(this.#values),
+      ...[elementwise, elementwise, shapes, elementwise, elementwise, shapes, elementwise, elementwise, shapes],
       () => this.#loadView(),
       () => this.#gather(),
       () => this.#store(this.#values.any()),
       () => this.#loop(),
+      () => this.#loop(),
       () => this.#if(),
     ];
     if (this.#options.atomics ?? true) kinds.push(() => this.#atomic());
-    if (this.#options.readBack) kinds.push(() => this.#readBack());
+    if (this.#options.readBack && this.#stored.length > 0)
+      kinds.push(
+        ...[this.#readBack, this.#readBack, this.#overwrite, this.#overwrite].map((grow) => () => grow.call(this)),
+      );
     this.#tape.pick(kinds)();
   }
 
@@ -272,10 +275,14 @@ class KernelGenerator {
   }
 
   #readBack(): void {
-    if (this.#stored.length === 0) return;
     const { pointer, shape } = this.#tape.pick(this.#stored);
     const loaded = this.#builder.value("load", [this.#ownPart(pointer, shape)]);
     this.#values.push(loaded, this.#values.exact ? this.#values.limit(loaded.type.dtype) : Infinity);
+  }
+
+  #overwrite(): void {
+    const { pointer, shape } = this.#tape.pick(this.#stored);
+    this.#builder.create("store", [this.#ownPart(pointer, shape), this.#values.get(pointer.type.dtype, shape).value]);
   }
 
   /** One kind a buffer, the old value unused: then the order of programs does not matter. */
@@ -314,7 +321,7 @@ class KernelGenerator {
         carried.forEach((value, i) => {
           values.push(value, initial[i]!.bound);
         });
-        const yields = this.#fill(carried);
+        const yields = this.#fill(carried, initial);
         b.create(
           "yield",
           yields.map((item) => item.value),
@@ -348,14 +355,14 @@ class KernelGenerator {
     for (const value of results) this.#values.push(value, this.#values.carriedBound(value.type.dtype));
   }
 
-  /** Grows a block and gives values of the types of `like` for its yield: new ones, or now and then those themselves. */
-  #fill(like: readonly Value[]): Item[] {
+  /** Grows a block and gives values of the types of `like` for its yield: new ones, or now and then those themselves, or the initial ones. */
+  #fill(like: readonly Value[], initial: readonly Item[] = []): Item[] {
     const steps = 1 + this.#tape.next(4);
     for (let i = 0; i < steps; i++) this.#grow();
-    return like.map((value) => {
-      const { dtype } = value.type;
-      const known = this.#tape.next(6) === 5 ? this.#values.find(value) : undefined;
-      return this.#values.carryable(known ?? this.#values.get(dtype, shapeOfItem({ value, bound: 0 })));
+    return like.map((value, i) => {
+      const way = this.#tape.next(8);
+      const known = way === 7 ? this.#values.find(value) : way === 6 ? initial[i] : undefined;
+      return this.#values.carryable(known ?? this.#values.get(value.type.dtype, shapeOfItem({ value, bound: 0 })));
     });
   }
 

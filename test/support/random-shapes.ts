@@ -33,8 +33,7 @@ function reshape(values: RandomValues, x: Item): void {
 
 function trans(values: RandomValues, x: Item): void {
   const axes = shapeOfItem(x).map((_, i) => i);
-  const turn = values.tape.next(axes.length);
-  const permutation = [...axes.slice(turn), ...axes.slice(0, turn)];
+  const permutation = [...axes].map(() => axes.splice(values.tape.next(axes.length), 1)[0]!);
   values.push(values.builder.value("trans", [x.value], { permutation }), x.bound);
 }
 

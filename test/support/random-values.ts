@@ -89,8 +89,10 @@ export class RandomValues {
     return this.#items.find((item) => item.value === value);
   }
 
+  /** Any value, more likely a recent one. */
   any(): Item {
-    return this.recent(this.tape.next(this.#items.length));
+    const { length } = this.#items;
+    return this.recent(Math.min(this.tape.next(length), this.tape.next(length)));
   }
 
   /** Any value of a dtype, whatever its shape. */
@@ -112,13 +114,13 @@ export class RandomValues {
     const there = this.#items.filter(
       ({ value }) => value.type.dtype === dtype && sameShape(shapeOfItem({ value, bound: 0 }), shape),
     );
-    const way = this.tape.next(6);
-    if (way < 3 && there.length > 0) return there.at(-1 - this.tape.next(there.length))!;
-    if (way < 4) {
+    const way = this.tape.next(8);
+    if (way < 5 && there.length > 0) return there.at(-1 - this.tape.next(there.length))!;
+    if (way < 6) {
       const others = this.#items.filter((item) => sameShape(shapeOfItem(item), shape));
       if (others.length > 0) return this.cast(others.at(-1 - this.tape.next(others.length))!, dtype);
     }
-    if (way < 5 && shape.length > 0) {
+    if (way < 7 && shape.length > 0) {
       const scalar = this.get(dtype, []);
       return this.push(this.splat(scalar.value, shape), scalar.bound);
     }
