@@ -28,6 +28,11 @@ export abstract class Handle {
     return this;
   }
 
+  /** What `console.log` shows while tracing: the type, not the graph behind it. (A name that Node and Deno look for.) */
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return `${this.constructor.name} ${describeValue(this.value)}`;
+  }
+
   /** Throws `OPERATOR`: JavaScript's operators and templates do not work on values of a kernel. */
   [Symbol.toPrimitive](hint: string): never {
     return fail(

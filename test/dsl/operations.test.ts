@@ -1,4 +1,5 @@
 /** What the methods and functions trace to. */
+import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
 import { tl } from "../../src/dsl/index.ts";
 import { runOn, text, textOf, traceBody, typesOf } from "./trace.ts";
@@ -167,6 +168,13 @@ describe("metaprogramming", () => {
       traceBody(body(causal, count)).body.operations.map(({ opcode }) => opcode);
     expect(opcodes(false, 1)).toEqual(["constant", "constant", "add"]);
     expect(opcodes(true, 2)).toEqual(["constant", "constant", "add", "constant", "add", "neg"]);
+  });
+
+  it("shows a value by its type", () => {
+    traceBody((p) => {
+      expect(inspect(p.n.add(1))).toBe("Tile a value of type i32");
+      expect(inspect(p.q)).toBe('TensorView "q" (view<f16, 4>)');
+    });
   });
 
   it("keeps the names that the author gives", () => {

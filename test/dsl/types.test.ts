@@ -76,6 +76,9 @@ describe("shapes", () => {
       expectTypeOf(columns.sub(matrix)).toEqualTypeOf<Matrix<M, N>>();
       expectTypeOf(rows.perRow().ge(columns.perColumn())).toEqualTypeOf<Matrix<M, N, "bool">>();
       expectTypeOf(p.n.add(tl.arange(0, BLOCK_M))).toEqualTypeOf<Vector<M, "i32">>();
+      const either = p.n as Scalar<"i32"> | number;
+      expectTypeOf(tl.arange(0, BLOCK_M).add(either)).toEqualTypeOf<Vector<M, "i32">>();
+      expectTypeOf(tl.programId(0).mul(BLOCK_M)).toEqualTypeOf<Scalar<"i32">>();
       expectTypeOf(tl.sub(1, matrix)).toEqualTypeOf<Matrix<M, N>>();
       expectTypeOf(tl.maximum(matrix, rows.perRow())).toEqualTypeOf<Matrix<M, N>>();
       expectTypeOf(tl.where(rows.gt(0).perRow(), matrix, Number.NEGATIVE_INFINITY)).toEqualTypeOf<Matrix<M, N>>();

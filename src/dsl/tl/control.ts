@@ -90,12 +90,12 @@ export function loop<S extends State>(
   state: S,
   body: (i: Scalar<"i32">, state: S) => NextState<S>,
 ): S {
-  const bound = (operand: Index | undefined, fallback: number, what: string): Value =>
-    indexValue(operandOf(operand ?? fallback, `${what} of loop`), `${what} of loop`);
-  const bounds = [bound(range.from, 0, "from"), bound(range.to, 0, "to"), bound(range.step, 1, "step")];
-  if (range.to === undefined) fail("LOOP", "a loop needs its end: tl.loop({ to: n }, state, body)");
+  if (range?.to === undefined) fail("LOOP", "a loop needs its end: tl.loop({ to: n }, state, body)");
   if (typeof range.step === "number" && range.step <= 0)
     fail("LOOP", `the step of a loop must be positive, got ${range.step}`);
+  const bound = (operand: Index, what: string): Value =>
+    indexValue(operandOf(operand, `${what} of loop`), `${what} of loop`);
+  const bounds = [bound(range.from ?? 0, "from"), bound(range.to, "to"), bound(range.step ?? 1, "step")];
   const initial = stateValues(state, "the state of the loop");
   const names = initial.map(([name]) => name);
   const index = blockParameter(tileType("i32"), firstParameterName(body));
