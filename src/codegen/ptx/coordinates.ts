@@ -27,6 +27,16 @@ export function threadColumns(layout: LinearLayout): number[] {
  * instructions for each distance.
  */
 export function linearOfThread(emitter: Emitter, columns: readonly number[]): Element {
+  const key = columns.join();
+  let element = emitter.threadValues.get(key);
+  if (element === undefined) {
+    element = makeLinearOfThread(emitter, columns);
+    emitter.threadValues.set(key, element);
+  }
+  return element;
+}
+
+function makeLinearOfThread(emitter: Emitter, columns: readonly number[]): Element {
   const moves = new Map<number, number>();
   let seen = 0;
   let overlap = false;
@@ -56,7 +66,17 @@ export function linearOfThread(emitter: Emitter, columns: readonly number[]): El
 }
 
 /** The coordinate along `axis` of the element in each register of the thread. */
-export function coordinatesAlong(emitter: Emitter, layout: LinearLayout, axis: number): Element[] {
+export function coordinatesAlong(emitter: Emitter, layout: LinearLayout, axis: number): readonly Element[] {
+  const key = `${axis}${layout.key}`;
+  let elements = emitter.coordinates.get(key);
+  if (!elements) {
+    elements = makeCoordinates(emitter, layout, axis);
+    emitter.coordinates.set(key, elements);
+  }
+  return elements;
+}
+
+function makeCoordinates(emitter: Emitter, layout: LinearLayout, axis: number): Element[] {
   const along = layout.sublayout(
     layout.ins.map(({ name }) => name),
     [axisName(axis)],

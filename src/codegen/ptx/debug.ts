@@ -60,7 +60,7 @@ export function lowerAssert(lowering: Lowering, operation: Operation): void {
   });
 }
 
-function indicesOf(emitter: Emitter, layout: LinearLayout | undefined, rank: number): Element[][] {
+function indicesOf(emitter: Emitter, layout: LinearLayout | undefined, rank: number): (readonly Element[])[] {
   return Array.from({ length: rank }, (_, axis) => coordinatesAlong(emitter, layout!, axis));
 }
 

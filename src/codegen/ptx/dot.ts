@@ -50,12 +50,13 @@ export function lowerDot(lowering: Lowering, operation: Operation): Tile {
   const stepN = mmaFragmentShape(plan.instruction, "b")[1];
   const [rows, columns] = warpExtents(layout) as [number, number];
   const depth = left.layout.shape[1]!;
+  const accumulators = fragmentRegisters(layout, plan, "accumulator");
   const current: Element[] = [...accumulator.elements(emitter)];
   const fresh = new Map<number, Register>();
   for (let k = 0; k < depth; k += stepK) {
     for (let m = 0; m < rows; m += stepM)
       for (let n = 0; n < columns; n += stepN) {
-        const registers = mmaFragmentRegisters(layout, { ...plan, role: "accumulator" }, [m, n]);
+        const registers = accumulators([m, n]);
         const sums = registers.map((register) => registerOf(emitter, current[register]!, "f32"));
         // The first step makes new registers, the others add to them.
         const results = registers.map((register, i) => {
@@ -79,15 +80,42 @@ interface Fragments {
   load(origin: readonly [number, number]): Operand[];
 }
 
+/** As `mmaFragmentRegisters`, for many origins: registers are linear in the origin, so the powers of two suffice. */
+function fragmentRegisters(
+  layout: LinearLayout,
+  plan: MmaPlan,
+  role: MmaRole,
+): (origin: readonly [number, number]) => number[] {
+  const at = (origin: readonly [number, number]): number[] => mmaFragmentRegisters(layout, { ...plan, role }, origin);
+  const first = at([0, 0]);
+  const steps = new Map<number, number>();
+  const stepOf = (axis: 0 | 1, bit: number): number => {
+    const key = 2 * bit + axis;
+    let step = steps.get(key);
+    if (step === undefined) {
+      step = at(axis === 0 ? [bit, 0] : [0, bit])[0]! ^ first[0]!;
+      steps.set(key, step);
+    }
+    return step;
+  };
+  return (origin) => {
+    let moved = 0;
+    for (const axis of [0, 1] as const)
+      for (let rest = origin[axis]; rest !== 0; rest &= rest - 1) moved ^= stepOf(axis, rest & -rest);
+    return first.map((register) => register ^ moved);
+  };
+}
+
 function fragments(lowering: Lowering, operand: Tile | StagedTile, plan: MmaPlan, role: MmaRole): Fragments {
   const { emitter } = lowering;
   const { layout } = operand;
   const words = operand instanceof Tile ? residentWords(emitter, operand) : stagedWords(emitter, operand);
   const half = plan.instruction === "m16n8k16";
+  const registersAt = fragmentRegisters(layout!, plan, role);
   return {
     layout: layout!,
     load(origin) {
-      const registers = mmaFragmentRegisters(layout!, { ...plan, role }, origin);
+      const registers = registersAt(origin);
       const wanted = half ? registers.filter((_, i) => i % 2 === 0).map((register) => register >> 1) : registers;
       return wanted.map(words);
     },

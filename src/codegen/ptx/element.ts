@@ -110,7 +110,8 @@ export function divisorOf(element: Element): number {
 const most = 2 ** 30;
 /** The largest power of two that divides `value`, at most 2^30. */
 export function lowBit(value: number | bigint): number {
-  const low = Number(BigInt.asIntN(32, BigInt(value)) & 0xffffffffn);
+  const low = typeof value === "number" ? value | 0 : Number(BigInt.asIntN(32, value));
+  // Bits above 2^32 are left out: what they would add is beyond the most that is claimed.
   if (low === 0) return most;
   return Math.min(most, (low & -low) >>> 0);
 }

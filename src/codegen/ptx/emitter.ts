@@ -4,6 +4,7 @@
  * which its operands exist, so that nothing which a loop does not change is computed in the loop.
  */
 import type { Location } from "../../ir/index.ts";
+import type { Element } from "./element.ts";
 import {
   type Address,
   type Guard,
@@ -23,6 +24,8 @@ export interface Scope {
   readonly nodes: Node[];
   readonly depth: number;
   readonly memo: Map<string, Register>;
+  /** The source line that was named last. */
+  line?: string;
 }
 
 export interface RegisterFamily {
@@ -52,12 +55,15 @@ export class Emitter {
   readonly buffers: SharedBuffer[] = [];
   /** Variables and functions of the module, by name. */
   readonly declarations = new Map<string, string>();
+  /** Linear functions of the thread's index (coordinates.ts), which live at the head of the kernel. */
+  readonly threadValues = new Map<string, Element>();
+  readonly coordinates = new Map<string, readonly Element[]>();
   /** Bytes of local memory for the arguments of printf. */
   localBytes = 0;
   readonly #scopes: Scope[] = [{ nodes: [], depth: 0, memo: new Map() }];
   #registers = 0;
   #labels = 0;
-  #line = "";
+  #location: Location | undefined;
   #groups = 0;
 
   constructor(target: TargetInfo, numWarps: number) {
@@ -154,16 +160,25 @@ export class Emitter {
 
   /** Says which source line the following instructions come from. */
   line(location: Location | undefined): void {
-    if (!location) return;
-    // A location of the DSL is read from a stack when first asked.
-    const { file, line, column } = location;
-    const key = `${file}:${line}:${this.depth}`;
-    if (key === this.#line) return;
-    this.#line = key;
+    this.#location = location;
+  }
+
+  /**
+   * Names the line before the first instruction that it makes. Most operations make none here: their work is shared or done further
+   * out; and a location of the DSL is read from a stack when first asked, which costs more than the operation.
+   */
+  #nameLine(): void {
+    if (!this.#location) return;
+    const { file, line, column } = this.#location;
+    this.#location = undefined;
+    const key = `${file}:${line}`;
+    if (this.scope.line === key) return;
+    this.scope.line = key;
     this.push({ kind: "line", file, line, column });
   }
 
   emit(opcode: string, operands: readonly Operand[], { guard, access }: EmitOptions = {}): Instruction {
+    this.#nameLine();
     const instruction: Instruction = { kind: "instruction", opcode, operands, guard, access };
     this.scope.nodes.push(instruction);
     return instruction;
@@ -171,6 +186,7 @@ export class Emitter {
 
   /** Emits here an instruction whose first operand is a new register, which it gives. */
   op(registerClass: RegisterClass, opcode: string, ...sources: Operand[]): Register {
+    this.#nameLine();
     const result = this.register(registerClass);
     this.scope.nodes.push({ kind: "instruction", opcode, operands: [result, ...sources], removable: true });
     return result;

@@ -12,7 +12,12 @@ import { isRegister, type Register } from "./instruction.ts";
 export type IntegerKind = "i32" | "u32" | "i64" | "pointer";
 
 const isWide = (kind: IntegerKind): boolean => kind === "i64" || kind === "pointer";
-const wrap = (value: bigint, kind: IntegerKind): number | bigint => {
+const wrap = (value: number | bigint, kind: IntegerKind): number | bigint => {
+  if (typeof value === "number") {
+    if (kind === "u32") return value >>> 0 === value ? value : Number(BigInt.asUintN(32, BigInt(value)));
+    if (kind === "i32") return (value | 0) === value ? value : Number(BigInt.asIntN(32, BigInt(value)));
+    return value;
+  }
   if (kind === "u32") return Number(BigInt.asUintN(32, value));
   if (kind === "i32") return Number(BigInt.asIntN(32, value));
   const wide = BigInt.asIntN(64, value);
@@ -29,13 +34,26 @@ function parts(element: Element): { base: Register | undefined; offset: number |
 }
 
 /** `base + offset` in the simplest form. A constant too large for a safe integer is added at once. */
-function sum(emitter: Emitter, base: Register | undefined, offset: bigint, kind: IntegerKind): Element {
-  const constant = kind === "u32" ? Number(BigInt.asIntN(32, offset)) : wrap(offset, kind);
+function sum(emitter: Emitter, base: Register | undefined, offset: number | bigint, kind: IntegerKind): Element {
   if (!base) return wrap(offset, kind);
+  const constant = wrap(offset, kind === "u32" ? "i32" : kind);
   if (constant === 0) return base;
   if (typeof constant === "bigint") return emitter.pure(classOf(kind), `add.${suffix(kind)}`, [base, constant]);
   return { kind: "sum", base, offset: constant } satisfies Sum;
 }
+
+/** In plain numbers as long as they are exact: this is where most of a kernel's address arithmetic passes. */
+const addExactly = (a: number | bigint, b: number | bigint): number | bigint => {
+  const total = Number(a) + Number(b);
+  return Number.isSafeInteger(total) && typeof a === "number" && typeof b === "number" ? total : BigInt(a) + BigInt(b);
+};
+const multiplyExactly = (a: number | bigint, b: number | bigint): number | bigint => {
+  const product = Number(a) * Number(b);
+  return Number.isSafeInteger(product) && typeof a === "number" && typeof b === "number"
+    ? product
+    : BigInt(a) * BigInt(b);
+};
+const negate = (a: number | bigint): number | bigint => -a;
 
 export function addIntegers(emitter: Emitter, a: Element, b: Element, kind: IntegerKind): Element {
   const left = parts(a);
@@ -47,13 +65,13 @@ export function addIntegers(emitter: Emitter, a: Element, b: Element, kind: Inte
     const divisor = Math.min(first.divisor, second.divisor);
     base = emitter.pure(classOf(kind), `add.${suffix(kind)}`, [first, second], divisor);
   }
-  return sum(emitter, base, BigInt(left.offset) + BigInt(right.offset), kind);
+  return sum(emitter, base, addExactly(left.offset, right.offset), kind);
 }
 
 export function subtractIntegers(emitter: Emitter, a: Element, b: Element, kind: IntegerKind): Element {
   const left = parts(a);
   const right = parts(b);
-  const offset = BigInt(left.offset) - BigInt(right.offset);
+  const offset = addExactly(left.offset, negate(right.offset));
   if (!right.base) return sum(emitter, left.base, offset, kind);
   const divisor = Math.min(left.base?.divisor ?? lowBit(offset), right.base.divisor);
   if (!left.base) return emitter.pure(classOf(kind), `sub.${suffix(kind)}`, [wrap(offset, kind), right.base], divisor);
@@ -62,11 +80,11 @@ export function subtractIntegers(emitter: Emitter, a: Element, b: Element, kind:
 }
 
 export function multiplyIntegers(emitter: Emitter, a: Element, b: Element, kind: IntegerKind): Element {
-  if (isInteger(a) && isInteger(b)) return wrap(BigInt(a) * BigInt(b), kind);
+  if (isInteger(a) && isInteger(b)) return wrap(multiplyExactly(a, b), kind);
   if (isInteger(a)) return multiplyIntegers(emitter, b, a, kind);
   if (isInteger(b)) {
     const { base, offset } = parts(a);
-    return sum(emitter, scale(emitter, base!, BigInt(b), kind), BigInt(offset) * BigInt(b), kind);
+    return sum(emitter, scale(emitter, base!, b, kind), multiplyExactly(offset, b), kind);
   }
   const left = operandOf(emitter, a, kind) as Register;
   const right = operandOf(emitter, b, kind) as Register;
@@ -75,9 +93,9 @@ export function multiplyIntegers(emitter: Emitter, a: Element, b: Element, kind:
   return emitter.pure(classOf(kind), `mul.lo.${suffix(kind)}`, [first, second], divisor);
 }
 
-function scale(emitter: Emitter, base: Register, factor: bigint, kind: IntegerKind): Register | undefined {
+function scale(emitter: Emitter, base: Register, factor: number | bigint, kind: IntegerKind): Register | undefined {
   const bits = isWide(kind) ? 64 : 32;
-  const wrapped = BigInt.asUintN(bits, factor);
+  const wrapped = BigInt.asUintN(bits, BigInt(factor));
   if (wrapped === 0n) return undefined;
   if (wrapped === 1n) return base;
   const divisor = Math.min(2 ** 30, base.divisor * lowBit(factor));

@@ -44,7 +44,8 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
   const analysis = analyzeAxes(kernel);
   const coalesced = (shape: readonly number[], contiguous: number, axis: number): LinearLayout => {
     const others = shape.map((_, i) => i).filter((i) => i !== axis);
-    return defaultBlocked({ shape, warps: numWarps, contiguous, order: [axis, ...others.reverse()] });
+    const order = shape.length === 0 ? [] : [axis, ...others.reverse()];
+    return defaultBlocked({ shape, warps: numWarps, contiguous, order });
   };
   const plain = (type: TileType | PointerType): LinearLayout => {
     // Enough elements a thread that 16-bit and 8-bit values are moved in whole words.

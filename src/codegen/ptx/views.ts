@@ -35,7 +35,7 @@ export function lowerViewLoad(lowering: Lowering, operation: Operation): Tile {
   const plan = (divisor: number) =>
     groupAccesses({ dtype, addresses, masks: masksOf(emitter, window, divisor) }, emitter.target.maxVectorBytes);
   const destination = { space: "global", root } as const;
-  const vectors = vectorVersion(emitter, window);
+  const vectors = vectorVersion(emitter, window, addresses);
   const preferred = plan(vectors?.width ?? 1);
   const packed = isHalf(dtype) && addresses.length % 2 === 0 && movesWords(preferred);
   const target = loadTarget(emitter, dtype, window.layout, addresses.length, packed);
@@ -83,7 +83,7 @@ export function lowerViewStore(lowering: Lowering, operation: Operation): void {
     );
     storeGroups(emitter, tile, groups, owner, { space: "global", root });
   };
-  const vectors = vectorVersion(emitter, window);
+  const vectors = vectorVersion(emitter, window, addresses);
   if (!vectors) {
     store(1);
     return;
@@ -195,13 +195,16 @@ function lowerToMultiple(element: Element, unit: number): Element {
  * A tile whose last axis is checked against a size that is known only at run time: two versions, one with vectors for sizes that are a
  * multiple of the vector (as a head dimension or an aligned row is), one for all others. Undefined where vectors gain nothing.
  */
-function vectorVersion(emitter: Emitter, window: Window): { condition: Register; width: number } | undefined {
+function vectorVersion(
+  emitter: Emitter,
+  window: Window,
+  addresses: readonly Element[],
+): { condition: Register; width: number } | undefined {
   const { view, indices, shape, inBounds, layout } = window;
   const axis = shape.length - 1;
   if (!layout || inBounds[axis]) return undefined;
   const size = view.sizes.at(-1)!;
   const index = indices.at(-1)!;
-  const addresses = addressesOf(emitter, window);
   const widest = groupAccesses({ dtype: view.dtype, addresses, masks: undefined }, emitter.target.maxVectorBytes);
   const width = Math.min(Math.max(...widest.map(({ registers }) => registers.length)), divisorOf(index));
   if (width === 1 || divisorOf(size) >= width || isConstant(size)) return undefined;
