@@ -34,6 +34,12 @@ function capture(depth: number): { readonly stack?: string } {
 /** "    at name (file:line:column)", "    at file:line:column" or "name@file:line:column". */
 const framePattern = /^\s*at (?:(?:async )?(?:new )?(.*?) \()?(.+?):(\d+):(\d+)\)?$|^(.*?)@(.+?):(\d+):(\d+)$/;
 
+/** A path for a file URL, another URL as it is; without a query, which some loaders append. */
+function pathOf(file: string): string {
+  const plain = file.replace(/\?.*$/, "");
+  return plain.startsWith("file://") ? decodeURI(plain.slice("file://".length)) : plain;
+}
+
 /** The frames of a stack's text, innermost first; lines that are no frame are left out. */
 export function parseStack(stack: string): Frame[] {
   const frames: Frame[] = [];
@@ -43,7 +49,7 @@ export function parseStack(stack: string): Frame[] {
     const [, name, file, line, column, otherName, otherFile, otherLine, otherColumn] = match;
     frames.push({
       function: (name ?? otherName) || undefined,
-      file: decodeURI((file ?? otherFile)!.replace(/^file:\/\//, "").replace(/\?.*$/, "")),
+      file: pathOf((file ?? otherFile)!),
       line: Number(line ?? otherLine),
       column: Number(column ?? otherColumn),
     });

@@ -279,6 +279,7 @@ describe("the place of a mistake", () => {
       { file: "/k.ts", line: 3, column: 4, function: undefined },
       { file: "/k.ts", line: 5, column: 6, function: "Foo" },
     ]);
+    expect(parseStack("    at f (/100%/k.ts:1:2)")[0]!.file).toBe("/100%/k.ts");
     expect(parseStack("scores@file:///home/me/a%20b.ts:12:34\n@https://host/k.js?v=3:5:6\n")).toEqual([
       expected,
       { file: "https://host/k.js", line: 5, column: 6, function: undefined },
