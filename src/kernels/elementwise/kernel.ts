@@ -1,4 +1,4 @@
-/** @file The plain elementwise kernels that a decoder needs: the sum of two tensors, and a strided copy that may convert. */
+/** @file The plain elementwise kernels that a decoder needs: the sum of two tensors, a strided copy that may convert, and a fill. */
 import { kernel, tl } from "../../dsl/index.ts";
 
 export const addKernel = kernel({
@@ -24,5 +24,16 @@ export const copyKernel = kernel({
     const [head, batch] = [tl.programId(1), tl.programId(2)];
     const tile = p.from.at(batch, head).load([row, 0], [BLOCK, WIDTH]);
     p.to.at(batch, head).store([row, 0], tile.to(p.to.dtype));
+  },
+});
+
+export const fillKernel = kernel({
+  name: "fill",
+  constants: { BLOCK_ROWS: 8, BLOCK: 128 },
+  params: { out: tl.tensor("T", 2), value: tl.scalar("f32") },
+  grid: (p, { BLOCK_ROWS, BLOCK }) => [tl.cdiv(p.out.shape(1), BLOCK), tl.cdiv(p.out.shape(0), BLOCK_ROWS)],
+  body(p, { BLOCK_ROWS, BLOCK }) {
+    const tile = p.value.to(p.out.dtype).broadcastTo([BLOCK_ROWS, BLOCK]);
+    p.out.store([tl.programId(1).mul(BLOCK_ROWS), tl.programId(0).mul(BLOCK)], tile);
   },
 });

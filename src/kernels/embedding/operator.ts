@@ -1,8 +1,9 @@
-/** @file The host operator `embedding`. */
+/** @file The host operators `embedding` and `embeddingBackward`. */
 import type { DType } from "../../ir/index.ts";
 import type { Tensor } from "../../runtime/index.ts";
+import { fillKernel } from "../elementwise/kernel.ts";
 import { ArgumentChecker, floatDTypes } from "../support/arguments.ts";
-import { embeddingKernel } from "./kernel.ts";
+import { embeddingBackwardKernel, embeddingKernel, embeddingSortKernel } from "./kernel.ts";
 
 export interface EmbeddingArguments {
   /** [V, hidden], f16, bf16 or f32. */
@@ -24,5 +25,53 @@ export function embedding({ table, ids, out: given, outDtype }: EmbeddingArgumen
   check.tensor("ids", ids, ["T"], ["i32"]);
   const out = check.output("out", given, [ids.shape[0]!, table.shape[1]!], outDtype ?? given?.dtype ?? table.dtype);
   if (out.size > 0) check.device.launch(embeddingKernel, { table, ids, out });
+  return out;
+}
+
+export interface EmbeddingBackwardArguments {
+  /** [T, hidden], f16, bf16 or f32: the gradient of `embedding`'s result. */
+  readonly dout: Tensor;
+  /** i32 [T], as given to `embedding`. */
+  readonly ids: Tensor;
+  /** V, the number of rows of the table. */
+  readonly rows: number;
+  /** Write here: [V, hidden], any float dtype. */
+  readonly out?: Tensor;
+  /** Dtype of the result. Default: that of `out`, else of `dout`. */
+  readonly outDtype?: DType;
+  /** Add to what `out` holds, which must be given: where another layer shares the table. Default false. */
+  readonly accumulate?: boolean;
+}
+
+/**
+ * The gradient of the table, [V, hidden]: row v is the sum of the rows of `dout` whose token has id v, in f32 with one rounding; rows of other
+ * ids are zero. Deterministic: the tokens are sorted by id on the device, and the rows of an id are added in the order of their
+ * positions, without atomics. Takes 8 bytes a token of workspace. An id outside the table is reported by the next `read()`.
+ * @throws ArgumentError `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`, `ARGUMENT_VALUE`, `ARGUMENT_MISSING` (`accumulate` without `out`).
+ */
+export function embeddingBackward(given: EmbeddingBackwardArguments): Tensor {
+  const { dout, ids, rows, outDtype, accumulate = false } = given;
+  const check = new ArgumentChecker("embeddingBackward");
+  check.tensor("dout", dout, ["T", "hidden"], floatDTypes);
+  check.tensor("ids", ids, ["T"], ["i32"]);
+  check.integer("rows", rows);
+  if (accumulate && given.out === undefined)
+    check.fail("ARGUMENT_MISSING", '"accumulate" adds to what "out" holds, so "out" must be given');
+  const { device } = check;
+  const shape = [rows, check.size("hidden")];
+  const dtype = outDtype ?? given.out?.dtype ?? dout.dtype;
+  if (given.out !== undefined) check.output("out", given.out, shape, dtype);
+  // Rows of ids that do not occur are not visited: they must be zero beforehand.
+  const out = given.out ?? device.zeros(shape, dtype);
+  if (given.out !== undefined && !accumulate && out.size > 0) device.launch(fillKernel, { out, value: 0 });
+  if (dout.size === 0 || out.size === 0) return out;
+  using order = device.empty(ids.shape, "i32");
+  using count = device.empty(ids.shape, "i32");
+  device.launch(embeddingSortKernel, { ids, order, count });
+  device.launch(
+    embeddingBackwardKernel,
+    { dout, ids, order, count, dtable: out },
+    { constants: { ACCUMULATE: accumulate } },
+  );
   return out;
 }

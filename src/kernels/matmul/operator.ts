@@ -6,16 +6,20 @@ import { ArgumentChecker, floatDTypes } from "../support/arguments.ts";
 import { matmulKernel } from "./kernel.ts";
 
 export interface MatmulArguments {
-  /** [M, K], f16, bf16 or f32. */
+  /** [M, K], or [K, M] with `transposeA`; f16, bf16 or f32. */
   readonly a: Tensor;
   /** [K, N], or [N, K] with `transposeB`. May have another float dtype than `a`: the products are then computed in f32. */
   readonly b: Tensor;
+  /** `a` is stored as [K, M]: with it, dW = dyᵀ·x is `matmul({ a: dy, transposeA: true, b: x })`. Default false. */
+  readonly transposeA?: boolean;
   /** `b` is stored as [N, K], as `nn.Linear` weights are. Default false. */
   readonly transposeB?: boolean;
   /** Write here: [M, N]. */
   readonly out?: Tensor;
   /** Dtype of the result. Default: that of `out`, else of `a`. */
   readonly outDtype?: DType;
+  /** Add the product to what `out` holds, which must be given. Default false. */
+  readonly accumulate?: boolean;
 }
 
 /** Block sizes by backend; fewer rows where `a` has fewer (a decoding step has one). */
@@ -29,21 +33,33 @@ const blocks: Readonly<Record<Backend, { BLOCK_M: number; BLOCK_N: number; BLOCK
 };
 
 /**
- * a · b with f32 accumulation, [M, N].
- * @throws ArgumentError `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`.
+ * a · b with f32 accumulation and one rounding, [M, N].
+ * @throws ArgumentError `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`, `ARGUMENT_MISSING` (`accumulate` without `out`).
  */
-export function matmul({ a, b, transposeB = false, out: given, outDtype }: MatmulArguments): Tensor {
+export function matmul({
+  a,
+  b,
+  transposeA = false,
+  transposeB = false,
+  accumulate = false,
+  out: given,
+  outDtype,
+}: MatmulArguments): Tensor {
   const check = new ArgumentChecker("matmul");
-  check.tensor("a", a, ["M", "K"], floatDTypes);
+  check.tensor("a", a, transposeA ? ["K", "M"] : ["M", "K"], floatDTypes);
   check.tensor("b", b, transposeB ? ["N", "K"] : ["K", "N"], floatDTypes);
   const [rows, columns] = [check.size("M"), check.size("N")];
+  if (accumulate && given === undefined)
+    check.fail("ARGUMENT_MISSING", '"accumulate" adds to what "out" holds, so "out" must be given');
   const out = check.output("out", given, [rows, columns], outDtype ?? given?.dtype ?? a.dtype);
   if (out.size === 0) return out;
   const { BLOCK_M, ...rest } = blocks[check.device.backend];
   const constants = {
     ...rest,
     BLOCK_M: Math.min(BLOCK_M, Math.max(16, nextPowerOfTwo(rows))),
+    TRANSPOSE_A: transposeA,
     TRANSPOSE_B: transposeB,
+    ACCUMULATE: accumulate,
   };
   check.device.launch(matmulKernel, { a, b, out }, { constants });
   return out;

@@ -1,6 +1,7 @@
 /**
  * @file Rotary position embedding (Su et al., arXiv 2104.09864), half-split pairing: channel i of the first half turns with channel i of
  * the second by the angle position · theta_i, whose cosine and sine come from tables [positions, D/2].
+ * With INVERSE it turns back by the same angle: a rotation's transpose, so also its gradient.
  */
 import { kernel, type TensorView, tl } from "../../dsl/index.ts";
 
@@ -14,7 +15,7 @@ function halfOf(view: TensorView<any, 4>, second: boolean) {
 
 export const ropeKernel = kernel({
   name: "rope",
-  constants: { BLOCK_T: 32, HALF_DIM: 64 },
+  constants: { BLOCK_T: 32, HALF_DIM: 64, INVERSE: false },
   params: {
     x: tl.tensor("T", 4),
     cos: tl.tensor("f32", 2),
@@ -23,13 +24,14 @@ export const ropeKernel = kernel({
     start: tl.scalar("i32"),
   },
   grid: (p, { BLOCK_T }) => [tl.cdiv(p.x.shape(2), BLOCK_T), p.x.shape(1), p.x.shape(0)],
-  body(p, { BLOCK_T, HALF_DIM }) {
+  body(p, { BLOCK_T, HALF_DIM, INVERSE }) {
     const row = tl.programId(0).mul(BLOCK_T);
     const [head, batch] = [tl.programId(1), tl.programId(2)];
     const load = (second: boolean) => halfOf(p.x, second).at(batch, head).load([row, 0], [BLOCK_T, HALF_DIM]).to("f32");
     const [first, second] = [load(false), load(true)];
     const cos = p.cos.load([row.add(p.start), 0], [BLOCK_T, HALF_DIM]);
-    const sin = p.sin.load([row.add(p.start), 0], [BLOCK_T, HALF_DIM]);
+    const table = p.sin.load([row.add(p.start), 0], [BLOCK_T, HALF_DIM]);
+    const sin = INVERSE ? table.neg() : table;
     const store = (secondHalf: boolean, tile: typeof first) =>
       halfOf(p.out, secondHalf).at(batch, head).store([row, 0], tile.to(p.out.dtype));
     store(false, first.mul(cos).sub(second.mul(sin)));

@@ -52,6 +52,8 @@ export interface RopeArguments extends RopeTable {
   readonly x: Tensor;
   /** Position of the first row; row t has position startPosition + t. Default 0. */
   readonly startPosition?: number;
+  /** Turn back: undoes `rope`, and gives its gradient, `rope({ x: dout, ..., inverse: true })`. Default false. */
+  readonly inverse?: boolean;
   /** Write here, [B, H, T, D] of x's dtype, in other memory than `x`. */
   readonly out?: Tensor;
 }
@@ -60,7 +62,7 @@ export interface RopeArguments extends RopeTable {
  * Rotary position embedding with half-split pairing (arXiv 2104.09864), rounded once.
  * @throws ArgumentError `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`, `ARGUMENT_VALUE` (a position beyond the tables).
  */
-export function rope({ x, cos, sin, startPosition = 0, out: given }: RopeArguments): Tensor {
+export function rope({ x, cos, sin, startPosition = 0, inverse = false, out: given }: RopeArguments): Tensor {
   const check = new ArgumentChecker("rope");
   check.tensor("x", x, ["B", "H", "T", "D"], floatDTypes);
   if (x.shape[3]! % 2 !== 0)
@@ -80,7 +82,7 @@ export function rope({ x, cos, sin, startPosition = 0, out: given }: RopeArgumen
     check.device.launch(
       ropeKernel,
       { x, cos, sin, out, start: startPosition },
-      { constants: { HALF_DIM: nextPowerOfTwo(half) } },
+      { constants: { HALF_DIM: nextPowerOfTwo(half), INVERSE: inverse } },
     );
   return out;
 }

@@ -59,13 +59,24 @@ export class ArgumentChecker {
     return this.#device!.device;
   }
 
-  /** A finite number. @throws ArgumentError `ARGUMENT_VALUE`. */
-  number(name: string, value: number, { above = Number.NEGATIVE_INFINITY }: { above?: number } = {}): number {
-    if (typeof value !== "number" || !Number.isFinite(value) || value <= above)
-      this.fail(
-        "ARGUMENT_VALUE",
-        `"${name}" must be a finite number${above === Number.NEGATIVE_INFINITY ? "" : ` above ${above}`}, got ${String(value)}`,
-      );
+  /** A finite number within bounds: `above` and `below` are outside, `from` is inside. @throws ArgumentError `ARGUMENT_VALUE`. */
+  number(
+    name: string,
+    value: number,
+    { above, from, below }: { above?: number; from?: number; below?: number } = {},
+  ): number {
+    const inside =
+      (above === undefined || value > above) &&
+      (from === undefined || value >= from) &&
+      (below === undefined || value < below);
+    if (typeof value !== "number" || !Number.isFinite(value) || !inside) {
+      const bounds = [
+        above === undefined ? "" : ` above ${above}`,
+        from === undefined ? "" : ` of at least ${from}`,
+        below === undefined ? "" : ` below ${below}`,
+      ].filter(Boolean);
+      this.fail("ARGUMENT_VALUE", `"${name}" must be a finite number${bounds.join(" and")}, got ${String(value)}`);
+    }
     return value;
   }
 
@@ -76,9 +87,25 @@ export class ArgumentChecker {
     return value;
   }
 
-  /** The given output, checked, or a new tensor on the call's device. */
-  output(name: string, given: Tensor | undefined, shape: readonly number[], dtype: DType): Tensor {
-    return given === undefined ? this.device.empty(shape, dtype) : this.tensor(name, given, shape, [dtype]);
+  /** One of the words. @throws ArgumentError `ARGUMENT_VALUE`. */
+  oneOf<Word extends string>(name: string, value: Word, words: readonly Word[]): Word {
+    if (!words.includes(value))
+      this.fail(
+        "ARGUMENT_VALUE",
+        `"${name}" must be ${words.map((word) => `"${word}"`).join(" or ")}, got ${String(value)}`,
+      );
+    return value;
+  }
+
+  /** The given output, checked, or a new tensor of `dtype` on the call's device. A given one may have any of the dtypes `accepted`. */
+  output(
+    name: string,
+    given: Tensor | undefined,
+    shape: readonly number[],
+    dtype: DType,
+    accepted: readonly DType[] = [dtype],
+  ): Tensor {
+    return given === undefined ? this.device.empty(shape, dtype) : this.tensor(name, given, shape, accepted);
   }
 }
 

@@ -1,7 +1,7 @@
-/** @file The host operator `swiglu`. */
+/** @file The host operators `swiglu` and `swigluBackward`. */
 import type { Tensor } from "../../runtime/index.ts";
 import { ArgumentChecker, floatDTypes } from "../support/arguments.ts";
-import { swigluKernel } from "./kernel.ts";
+import { swigluBackwardKernel, swigluKernel } from "./kernel.ts";
 
 export interface SwigluArguments {
   /** [rows, F], f16, bf16 or f32. */
@@ -19,4 +19,28 @@ export function swiglu({ gate, up, out: given }: SwigluArguments): Tensor {
   const out = check.output("out", given, gate.shape, gate.dtype);
   if (out.size > 0) check.device.launch(swigluKernel, { gate, up, out });
   return out;
+}
+
+export interface SwigluBackwardArguments {
+  /** [rows, F], as given to `swiglu`. */
+  readonly gate: Tensor;
+  /** [rows, F], as given to `swiglu`. */
+  readonly up: Tensor;
+  /** [rows, F], dtype of gate: the gradient of `swiglu`'s result. */
+  readonly dout: Tensor;
+  /** Write the gradients here: [rows, F], dtype of gate. */
+  readonly dgate?: Tensor;
+  readonly dup?: Tensor;
+}
+
+/** The gradients of `swiglu`, in f32, rounded once. @throws ArgumentError `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`. */
+export function swigluBackward({ gate, up, dout, ...given }: SwigluBackwardArguments): { dgate: Tensor; dup: Tensor } {
+  const check = new ArgumentChecker("swigluBackward");
+  check.tensor("gate", gate, ["rows", "F"], floatDTypes);
+  check.tensor("up", up, ["rows", "F"], [gate.dtype]);
+  check.tensor("dout", dout, ["rows", "F"], [gate.dtype]);
+  const dgate = check.output("dgate", given.dgate, gate.shape, gate.dtype);
+  const dup = check.output("dup", given.dup, gate.shape, gate.dtype);
+  if (dgate.size > 0) check.device.launch(swigluBackwardKernel, { gate, up, dout, dgate, dup });
+  return { dgate, dup };
 }
