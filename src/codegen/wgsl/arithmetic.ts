@@ -42,8 +42,6 @@ const f32Functions: Readonly<Record<string, string>> = {
   rsqrt: "inverseSqrt",
   exp: "exp",
   exp2: "exp2",
-  log: "log",
-  log2: "log2",
   sin: "sin",
   cos: "cos",
 };
@@ -119,7 +117,9 @@ function arithmetic(opcode: string, type: TileType, operands: readonly Expr[], l
     case "fma":
       return call("fma", ...operands);
     case "tanh":
-      return call(library.use("f32_tanh"), a);
+    case "log":
+    case "log2":
+      return call(library.use(`f32_${opcode}`), a);
     default: {
       const name = f32Functions[opcode];
       if (!name) throw new Error(`WGSL: no expression for ${opcode} on ${typeToString(type)}: a bug in Tilewright`);

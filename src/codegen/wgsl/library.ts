@@ -53,6 +53,16 @@ fn f32_tanh(x: f32) -> f32 {
   let result = select(large, small, y < 0.15);
   return select(select(result, -result, x < 0.0), x, is_nan(x));
 }`,
+  f32_log: `// -inf for 0 and inf for inf, which not every implementation gives.
+fn f32_log(x: f32) -> f32 {
+  let finite = select(log(x), bitcast<f32>(0xff800000u | bitcast<u32>(x)), x == 0.0);
+  return select(finite, x, x > 3.40282347e38);
+}`,
+  f32_log2: `// -inf for 0 and inf for inf, which not every implementation gives.
+fn f32_log2(x: f32) -> f32 {
+  let finite = select(log2(x), bitcast<f32>(0xff800000u | bitcast<u32>(x)), x == 0.0);
+  return select(finite, x, x > 3.40282347e38);
+}`,
   f32_min: `// The smaller; if one is NaN, the other.
 fn f32_min(a: f32, b: f32) -> f32 {
   return select(select(min(a, b), a, is_nan(b)), b, is_nan(a));
