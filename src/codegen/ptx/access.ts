@@ -214,7 +214,11 @@ function spread(
   const perPiece = own.length / pieces.length;
   const extract = dtype === "i8" ? "bfe.s32" : "bfe.u32";
   pieces.forEach((piece, i) => {
-    const word = piece.class === "b16" ? emitter.op("b32", "cvt.u32.u16", piece) : piece;
+    let word = piece;
+    if (piece.class === "b16") {
+      word = emitter.register("b32");
+      emitter.emit("cvt.u32.u16", [word, piece], { guard });
+    }
     for (let byte = 0; byte < perPiece; byte++)
       emitter.emit(extract, [own[i * perPiece + byte]!, word, 8 * byte, 8], { guard });
   });

@@ -1,109 +1,210 @@
 /**
- * @file dot by fused multiply-adds in f32: each thread keeps a micro-tile of accumulators; for every k it reads a column of a and a row of b
- * from shared memory, where a lies column by column and b row by row, so that both are vectors. A loop over k keeps the code small.
+ * @file dot by fused multiply-adds in f32: each thread keeps a micro-tile of accumulators and reads, four k at a time, the rows of a and the
+ * columns of b that it needs from shared memory. An operand lies there as its writer holds it, so that it is written in vectors: with k
+ * fastest (then XOR-swizzled, since lanes read different rows) or with rows fastest. A loop over k keeps the code small.
  */
 import type { Operation } from "../../ir/index.ts";
-import { REGISTER, swizzledShared } from "../../layout/index.ts";
-import { groupAccesses, loadGroups, loadTarget } from "./access.ts";
+import {
+  LinearLayout,
+  layoutOfReduce,
+  REGISTER,
+  registerParts,
+  registersOfReduce,
+  sharedOffsets,
+  swizzledShared,
+  vectorWidth,
+} from "../../layout/index.ts";
+import { type AccessGroup, groupAccesses, loadGroups, loadTarget } from "./access.ts";
 import { castTile } from "./casts.ts";
-import { coordinatesAlong } from "./coordinates.ts";
-import { type Element, elementKey, operandOf, registerOf } from "./element.ts";
+import { coordinatesAlong, linearOfThread, threadColumns } from "./coordinates.ts";
+import { type Element, operandOf } from "./element.ts";
 import type { Emitter } from "./emitter.ts";
-import { type Register, type SharedBuffer, symbol } from "./instruction.ts";
+import { isRegister, type Register, type SharedBuffer, symbol } from "./instruction.ts";
 import { addIntegers, multiplyIntegers } from "./integers.ts";
 import type { Lowering } from "./lowering.ts";
 import { bufferFor, SHARED_ALIGNMENT, SHARED_MEMORY, writeShared } from "./shared.ts";
 import { Tile } from "./tile.ts";
 
-/** Steps of k in one turn of the loop. */
-const UNROLL = 8;
+/** k in one vector. */
+const CHUNK = 4;
+/** Vectors of k in one turn of the loop. */
+const UNROLL = 2;
+const BYTES = 4;
+
+/** One operand in shared memory. */
+interface Factor {
+  /** From one chunk of k to the next. */
+  readonly chunkBytes: number;
+  /**
+   * For each k of a chunk the value for each accumulator: the chunk number `chunk` after the one that lies `start` bytes from the
+   * first.
+   */
+  load(start: Register | 0, chunk: number, accessGroup: number): Register[][];
+}
 
 export function lowerFmaDot(lowering: Lowering, operation: Operation): Tile {
   const { emitter } = lowering;
   const [a, b, c] = operation.operands.map((value) => lowering.tile(value));
   const layout = lowering.layoutOf(operation.results[0]!)!;
-  const [rows, depth] = a!.layout!.shape as [number, number];
-  const columns = b!.layout!.shape[1]!;
-  const left = put(emitter, "left", castTile(emitter, a!, "f32"), [0, 1]);
-  const right = put(emitter, "right", castTile(emitter, b!, "f32"), [1, 0]);
-
+  const depth = a!.layout!.shape[1]!;
+  const factors = [
+    factorOf(emitter, "left", castTile(emitter, a!, "f32"), layout, 0),
+    factorOf(emitter, "right", castTile(emitter, b!, "f32"), layout, 1),
+  ] as const;
   const sums = c!.elements(emitter).map((element) => {
     const register = emitter.register("f32");
     emitter.emit("mov.f32", [register, operandOf(emitter, element, "f32")]);
     return register;
   });
-  const rowOf = coordinatesAlong(emitter, layout, 0);
-  const columnOf = coordinatesAlong(emitter, layout, 1);
-  /** Multiplies and adds for the k from `first` on, whose vectors start `start` bytes into both buffers. */
-  const steps = (count: number, startA: Element, startB: Element): void => {
-    const accessA = emitter.accessGroup();
-    const accessB = emitter.accessGroup();
-    for (let k = 0; k < count; k++) {
-      const own = vectorOf(emitter, left, rowOf, addIntegers(emitter, startA, k * rows * 4, "i32"), accessA);
-      const other = vectorOf(emitter, right, columnOf, addIntegers(emitter, startB, k * columns * 4, "i32"), accessB);
+  const groups = factors.map(() => emitter.accessGroup());
+  const multiply = (starts: readonly (Register | 0)[], chunk: number): void => {
+    const [left, right] = factors.map((factor, i) => factor.load(starts[i]!, chunk, groups[i]!));
+    left!.forEach((rows, k) => {
       sums.forEach((sum, register) => {
-        emitter.emit("fma.rn.f32", [sum, own[register]!, other[register]!, sum]);
+        emitter.emit("fma.rn.f32", [sum, rows[register]!, right![k]![register]!, sum]);
       });
-    }
+    });
   };
-  if (depth <= 2 * UNROLL) steps(depth, 0, 0);
-  else loopOverDepth(emitter, depth, rows, columns, steps);
-  return Tile.ofElements("f32", layout, sums.slice(0, layout.sizeOf(REGISTER)));
+  const chunks = Math.max(1, depth / CHUNK);
+  if (chunks <= 2 * UNROLL) for (let chunk = 0; chunk < chunks; chunk++) multiply([0, 0], chunk);
+  else loopOverChunks(emitter, chunks, factors, multiply);
+  return Tile.ofElements("f32", layout, sums);
 }
 
-function loopOverDepth(
+function loopOverChunks(
   emitter: Emitter,
-  depth: number,
-  rows: number,
-  columns: number,
-  steps: (count: number, startA: Element, startB: Element) => void,
+  chunks: number,
+  factors: readonly Factor[],
+  multiply: (starts: readonly Register[], chunk: number) => void,
 ): void {
-  const inside = emitter.depth + 1;
-  const fresh = (stride: number) =>
-    emitter.register("b32", { depth: inside, divisor: Math.min(SHARED_ALIGNMENT, stride * 4 * UNROLL) });
-  const [atA, atB] = [fresh(rows), fresh(columns)];
+  const depth = emitter.depth + 1;
+  const starts = factors.map(({ chunkBytes }) =>
+    emitter.register("b32", { depth, divisor: Math.min(SHARED_ALIGNMENT, chunkBytes * UNROLL) }),
+  );
   let again: Register | undefined;
   const body = emitter.block(() => {
-    steps(UNROLL, atA, atB);
-    emitter.emit("add.s32", [atA, atA, UNROLL * rows * 4]);
-    emitter.emit("add.s32", [atB, atB, UNROLL * columns * 4]);
-    again = emitter.op("pred", "setp.lt.s32", atA, depth * rows * 4);
+    for (let chunk = 0; chunk < UNROLL; chunk++) multiply(starts, chunk);
+    starts.forEach((start, i) => {
+      emitter.emit("add.s32", [start, start, UNROLL * factors[i]!.chunkBytes]);
+    });
+    again = emitter.op("pred", "setp.lt.s32", starts[0]!, chunks * factors[0]!.chunkBytes);
   });
-  emitter.emit("mov.b32", [atA, 0]);
-  emitter.emit("mov.b32", [atB, 0]);
+  for (const start of starts) emitter.emit("mov.b32", [start, 0]);
   emitter.push({ kind: "loop", label: emitter.label("dot"), enter: undefined, body, repeat: { predicate: again! } });
 }
 
-function put(emitter: Emitter, name: string, tile: Tile, order: readonly number[]): SharedBuffer {
+/** Writes an operand to shared memory; `rowAxis` is its axis that is not contracted, which is the same axis of the accumulators. */
+function factorOf(emitter: Emitter, name: string, tile: Tile, accumulators: LinearLayout, rowAxis: 0 | 1): Factor {
+  const { shape } = tile.layout!;
+  const depthAxis = 1 - rowAxis;
+  const rows = layoutOfReduce(accumulators, depthAxis);
+  const rowOf = registersOfReduce(accumulators, depthAxis);
   const buffer = bufferFor(emitter, name, "f32", tile.layout!);
-  writeShared(emitter, tile, swizzledShared({ shape: tile.layout!.shape, order }), buffer);
-  return buffer;
+  const depthFirst =
+    shape[depthAxis]! >= CHUNK && vectorWidth(tile.layout!, depthAxis, { elementBytes: BYTES }) >= CHUNK;
+  if (!depthFirst) {
+    writeShared(emitter, tile, swizzledShared({ shape, order: [rowAxis, depthAxis] }), buffer);
+    return rowsFirst(emitter, buffer, rows, rowOf, shape[rowAxis]!, Math.min(CHUNK, shape[depthAxis]!));
+  }
+  // Neighbouring lanes read rows that are as far apart as one thread holds of them.
+  const perPhase = vectorWidth(rows, 0, { elementBytes: BYTES, maxBytes: 64 });
+  const maxPhase = Math.min(8, shape[depthAxis]! / CHUNK, Math.max(1, shape[rowAxis]! / perPhase));
+  const memory = swizzledShared({ shape, order: [depthAxis, rowAxis], vec: CHUNK, perPhase, maxPhase });
+  writeShared(emitter, tile, memory, buffer);
+  return depthsFirst(emitter, buffer, rows, rowOf, memory, rowAxis);
 }
 
-/** The f32 at `start` + 4 · coordinate for each register, one load for equal coordinates, vectors for neighbouring ones. */
-function vectorOf(
+const startOfShared = (emitter: Emitter): Register =>
+  emitter.pure("b32", "mov.u32", [symbol(SHARED_MEMORY)], SHARED_ALIGNMENT);
+
+/** Loads the addresses and gives the values by index. */
+function loadAll(
   emitter: Emitter,
   buffer: SharedBuffer,
-  coordinates: readonly Element[],
-  start: Element,
-  group: number,
-): Register[] {
-  const base = emitter.pure("b32", "mov.u32", [symbol(SHARED_MEMORY)], SHARED_ALIGNMENT);
-  const distinct = new Map<string | number, number>();
-  const addresses: Element[] = [];
-  const index = coordinates.map((coordinate) => {
-    const key = elementKey(coordinate);
-    let known = distinct.get(key);
-    if (known === undefined) {
-      known = addresses.length;
-      distinct.set(key, known);
-      const thread = addIntegers(emitter, base, multiplyIntegers(emitter, coordinate, 4, "i32"), "i32");
-      addresses.push(addIntegers(emitter, thread, start, "i32"));
-    }
-    return known;
-  });
+  addresses: readonly Element[],
+  accessGroup: number,
+): readonly Register[] {
   const target = loadTarget(emitter, "f32", undefined, addresses.length, false);
-  const groups = groupAccesses({ dtype: "f32", addresses, masks: undefined }, emitter.target.maxVectorBytes);
-  loadGroups(emitter, "f32", groups, target, { space: "shared", buffer }, group);
-  return index.map((i) => registerOf(emitter, target.registers[i]!, "f32"));
+  const groups: AccessGroup[] = groupAccesses(
+    { dtype: "f32", addresses, masks: undefined },
+    emitter.target.maxVectorBytes,
+  );
+  loadGroups(emitter, "f32", groups, target, { space: "shared", buffer }, accessGroup);
+  return target.registers;
+}
+
+/** Element (row, k) at row + k · count. */
+function rowsFirst(
+  emitter: Emitter,
+  buffer: SharedBuffer,
+  rows: LinearLayout,
+  rowOf: readonly number[],
+  count: number,
+  chunk: number,
+): Factor {
+  const places = coordinatesAlong(emitter, rows, 0).map((row) =>
+    addIntegers(emitter, startOfShared(emitter), multiplyIntegers(emitter, row, BYTES, "i32"), "i32"),
+  );
+  return {
+    chunkBytes: chunk * count * BYTES,
+    load(start, at, accessGroup) {
+      return Array.from({ length: chunk }, (_, k) => {
+        const distance = addIntegers(emitter, start, (at * chunk + k) * count * BYTES, "i32");
+        const addresses = places.map((place) => addIntegers(emitter, place, distance, "i32"));
+        const values = loadAll(emitter, buffer, addresses, accessGroup);
+        return rowOf.map((row) => values[row]!);
+      });
+    },
+  };
+}
+
+/** Element (row, k) where the swizzled `memory` has it: a chunk's place is XORed to the row's. */
+function depthsFirst(
+  emitter: Emitter,
+  buffer: SharedBuffer,
+  rows: LinearLayout,
+  rowOf: readonly number[],
+  memory: LinearLayout,
+  rowAxis: 0 | 1,
+): Factor {
+  // What a thread reads of the first chunk, as a layout of the operand: registers are (row, k in the chunk).
+  const [rowUnit, depthUnit] = rowAxis === 0 ? [memory.shape[1]!, 1] : [1, memory.shape[1]!];
+  const access = new LinearLayout(
+    rows.ins.map((dim) => (dim.name === REGISTER ? { ...dim, bits: dim.bits + 2 } : dim)),
+    memory.outs,
+    [depthUnit, 2 * depthUnit, ...rows.columns.map((row) => row * rowUnit)],
+  );
+  const offsets = sharedOffsets(access, memory);
+  const columns = threadColumns(offsets).map((column) => column * BYTES);
+  const chunkBits = (memory.shape[1 - rowAxis]! - CHUNK) * BYTES;
+  // Bits that a thread or the number of the chunk moves are XORed; the rest of a register's place can be added.
+  const moving = columns.reduce((bits, column) => bits | column, chunkBits);
+  const parts = registerParts(offsets).map((part) => part * BYTES);
+  const chunkBytes = CHUNK * BYTES;
+  return {
+    chunkBytes,
+    load(start, at, accessGroup) {
+      const bases = new Map<number, Element>();
+      /** The start of shared memory + (the thread's part ^ `xor` ^ `start`). */
+      const baseOf = (xor: number): Element => {
+        let base = bases.get(xor);
+        if (base === undefined) {
+          let thread = linearOfThread(emitter, columns);
+          const exclusive = (by: Register | number): void => {
+            thread = emitter.pure("b32", "xor.b32", [operandOf(emitter, thread, "i32"), by], chunkBytes);
+          };
+          if (xor !== 0) exclusive(xor);
+          if (isRegister(start)) exclusive(start);
+          base = addIntegers(emitter, startOfShared(emitter), thread, "i32");
+          bases.set(xor, base);
+        }
+        return base;
+      };
+      const addresses = parts.map((part) =>
+        addIntegers(emitter, baseOf((part & moving) ^ (at * chunkBytes)), part & ~moving, "i32"),
+      );
+      const values = loadAll(emitter, buffer, addresses, accessGroup);
+      return Array.from({ length: CHUNK }, (_, k) => rowOf.map((row) => values[row * CHUNK + k]!));
+    },
+  };
 }

@@ -72,7 +72,7 @@ export function printModule(emitter: Emitter, options: ModuleOptions): string {
     `.version ${target.ptxVersion}`,
     `.target ${target.name}`,
     ".address_size 64",
-    ...files.map((file, i) => `.file ${i + 1} "${file}"`),
+    ...files.map((file, i) => `.file ${i + 1} "${file.replace(/[\\"]/g, "/")}"`),
     ...emitter.declarations.values(),
   ];
   if (sharedMemory.dynamic > 0) lines.push(`.extern .shared .align ${SHARED_ALIGNMENT} .b8 ${SHARED_MEMORY}[];`);
