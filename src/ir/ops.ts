@@ -248,7 +248,11 @@ const table = {
     infer([x], { shape }) {
       const to = shape as number[];
       const from = shapeOf(x!);
-      if (from.length !== to.length || !from.every((extent, i) => extent === to[i] || extent === 1))
+      if (
+        x!.kind === "view" ||
+        from.length !== to.length ||
+        !from.every((extent, i) => extent === to[i] || extent === 1)
+      )
         fail("BROADCAST", `${typeToString(x!)} does not broadcast to [${to.join(", ")}]`);
       checkShape(to);
       return [{ ...(x as TileType), shape: to }];
@@ -364,6 +368,7 @@ const table = {
     elementwise: true,
     infer([condition, a, b]) {
       const type = sameOperands([a!, b!]);
+      if (type.kind === "view") fail("TYPE_MISMATCH", `select takes tiles and pointers, got ${typeToString(type)}`);
       if (!sameType(condition!, tileType("bool", shapeOf(type))))
         fail(
           "TYPE_MISMATCH",
@@ -402,8 +407,9 @@ const table = {
     attributes: { divisor: "int" },
     effect: "none",
     elementwise: true,
-    infer([x]) {
+    infer([x], { divisor }) {
       requireDtype([x!], ...integers);
+      if ((divisor as number) < 1) fail("DIVISOR", `a divisor must be positive, got ${divisor}`);
       return [x!];
     },
   },
@@ -665,6 +671,12 @@ const table = {
         fail(
           "TYPE_MISMATCH",
           `the condition of if must be a bool scalar, but is ${typeToString(condition!)}; use select (tl.where) for tiles`,
+        );
+      for (const block of blocks)
+        checkSameTypes(
+          block.parameters.map((value) => value.type),
+          [],
+          "the parameters of an arm of if",
         );
       const types = yieldedTypes(blocks[0]);
       checkSameTypes(yieldedTypes(blocks[1]), types, "the values yielded by the two arms of if");
