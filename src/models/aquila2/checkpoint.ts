@@ -3,8 +3,8 @@
  * are read and checked when it is opened, and each tensor's data only when it is asked for.
  */
 import { CheckpointError } from "../../support/errors.ts";
+import { describe, isRecord } from "../../support/json.ts";
 import { type ModelFiles, readText } from "./byte-source.ts";
-import { describe, isRecord } from "./json.ts";
 import { openSafetensors, readTensorBytes, type SafetensorsEntry, type SafetensorsFile } from "./safetensors.ts";
 
 const singleFile = "model.safetensors";

@@ -3,7 +3,7 @@
  * understood or refused: a checkpoint never runs as a slightly different model in silence.
  */
 import { ConfigError } from "../../support/errors.ts";
-import { describe, isRecord } from "./json.ts";
+import { describe, isRecord } from "../../support/json.ts";
 
 /** The shape of a decoder: pre-norm, RMSNorm, half-split rotary embedding, grouped-query attention, SwiGLU, no biases. */
 export interface ModelConfig {

@@ -4,8 +4,8 @@
  * the first tensor is read, so no later read can leave its tensor; data is read one tensor at a time.
  */
 import { CheckpointError } from "../../support/errors.ts";
+import { describe, isRecord } from "../../support/json.ts";
 import { type ByteSource, readExactly } from "./byte-source.ts";
-import { describe, isRecord } from "./json.ts";
 
 /** Bits of one element of every dtype that the format knows. */
 const bitsOfDType = {

@@ -3,7 +3,7 @@
  * to bytes here, because a byte-level token may hold part of a character: a stream must wait for the rest of it.
  */
 import { ConfigError } from "../../support/errors.ts";
-import { describe, isRecord } from "./json.ts";
+import { describe, isRecord } from "../../support/json.ts";
 
 /** Turns ids into text piece by piece; the pieces joined are `Tokenizer.decode` of all ids. */
 export interface TextStream {

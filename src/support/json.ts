@@ -1,4 +1,4 @@
-/** @file What the readers of JSON files in this folder share: one type guard, and values as they appear in an error. */
+/** @file What readers of JSON files share: one type guard, and values as they appear in an error. */
 
 /** Whether `value` is a JSON object. */
 export const isRecord = (value: unknown): value is Record<string, unknown> =>
