@@ -9,6 +9,8 @@ export type BackendName = Exclude<AdapterKind, "software"> | "cpu";
 export interface Measured extends Problem, Timing, Accuracy {
   /** Milliseconds of the first call, where nothing that it needs was compiled before; absent where the kernel was. */
   readonly first?: number;
+  /** The same on all processors together. */
+  readonly firstProcessor?: number;
 }
 
 export interface OursInput extends TimingOptions {

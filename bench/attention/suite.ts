@@ -66,8 +66,10 @@ async function run({ backends, lengths, heads, headDim, seconds, peers, json }: 
         causal ? "causal" : "not causal",
         "N",
         "first ms",
+        "CPU ms",
         "best ms",
         "median ms",
+        "CPU ms",
         "runs",
         "GFLOP/s",
         "gpu.js / this",
@@ -83,7 +85,8 @@ async function run({ backends, lengths, heads, headDim, seconds, peers, json }: 
   report.note(
     [
       `f32, B = 1, H = ${heads}, D = ${headDim}. GFLOP/s: 4·N²·D·H operations, half of them when causal, over the best time. First: a call with`,
-      "cold shader caches, with compilation from the DSL and pipeline creation. Accuracy: against f64 on 65 rows of each head.",
+      "cold shader caches, with compilation from the DSL and pipeline creation. CPU: of one call, on all processors together; over their",
+      "number, about what a software adapter takes on an idle machine. Accuracy: against f64 on 65 rows of each head.",
     ].join("\n"),
   );
   failures.push(
@@ -102,8 +105,10 @@ function tableRow(row: Row, peer: Row | undefined): string[] {
     row.name,
     String(row.length),
     row.first === undefined ? "" : milliseconds(row.first),
+    row.firstProcessor === undefined ? "" : milliseconds(row.firstProcessor),
     milliseconds(row.best),
     milliseconds(row.median),
+    milliseconds(row.processor),
     String(row.runs),
     (floatingPointOperations(row) / row.best / 1e6).toPrecision(3),
     peer === undefined ? "" : (peer.best / row.best).toPrecision(3),
