@@ -3,6 +3,7 @@
  * Everything is bit-exact but what the hardware approximates.
  */
 import { describe, expect, it } from "vitest";
+import { compilePtx } from "../../src/codegen/ptx/index.ts";
 import type { StorageArray } from "../../src/interpreter/index.ts";
 import {
   type Attributes,
@@ -23,6 +24,7 @@ import { loadTile, makeKernel, pointer, storeTile } from "../interpreter/kernels
 import { randomData } from "../support/random-data.ts";
 import { sameData } from "../support/random-kernel.ts";
 import { noEmulator, runBoth } from "./emulator.ts";
+import { assemble, noAssembler } from "./ptxas.ts";
 
 const COUNT = 256;
 
@@ -181,6 +183,13 @@ describe.skipIf(noEmulator)("elementwise operations in the emulator", () => {
       });
       expect(wrong).toEqual([]);
       expect(list.length).toBeGreaterThan(10);
+    });
+});
+
+describe.skipIf(noAssembler)("ptxas", () => {
+  for (const dtype of dtypes)
+    it(`takes every elementwise operation on ${dtype}`, () => {
+      assemble(compilePtx(kernelOf(dtype, applications(dtype)), { target: "sm_80" }).source);
     });
 });
 

@@ -255,6 +255,12 @@ function wideOperation(opcode: string, kind: IntegerKind): Make {
       return (emitter, [a, b]) => multiplyIntegers(emitter, a!, b!, kind);
     case "neg":
       return (emitter, [a]) => subtractIntegers(emitter, 0, a!, kind);
+    case "abs":
+      if (kind === "u32") return (_, [a]) => a!;
+      return (emitter, [a]) => {
+        const source = registerOf(emitter, a!, kind);
+        return emitter.pure(bits, instruction!, [source], source.divisor);
+      };
     case "shl":
       return (emitter, [a, b]) => {
         if (isInteger(b!) && BigInt(b) >= 0n && BigInt(b) < (wide ? 64n : 32n))
@@ -292,7 +298,6 @@ function divisorOfResult(opcode: string, elements: readonly Element[]): number {
     case "max":
     case "or":
     case "xor":
-    case "abs":
       return Math.min(...divisors);
     case "and":
       return Math.max(...divisors);
