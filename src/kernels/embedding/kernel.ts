@@ -29,36 +29,33 @@ export const embeddingKernel = kernel({
  */
 export const embeddingSortKernel = kernel({
   name: "embedding_sort",
-  constants: { BLOCK: 64, BLOCK_OTHER: 64 },
+  constants: { BLOCK: 32, BLOCK_OTHER: 64 },
   params: { ids: tl.tensor("i32", 1), order: tl.tensor("i32", 1), count: tl.tensor("i32", 1) },
   grid: (p, { BLOCK }) => [tl.cdiv(p.ids.shape(0), BLOCK)],
   body(p, { BLOCK, BLOCK_OTHER }) {
     const tokens = p.ids.shape(0);
     const start = tl.programId(0).mul(BLOCK);
     const token = tl.arange(0, BLOCK).add(start);
-    const id = p.ids.load([start], [BLOCK]).perRow();
-    const none = tl.zeros([BLOCK], "i32");
-    const counts = tl.loop(
-      { to: tokens, step: BLOCK_OTHER },
-      { smaller: none, earlier: none, equal: none },
-      (first, s) => {
-        const other = tl.arange(0, BLOCK_OTHER).add(first);
-        const otherId = p.ids.load([first], [BLOCK_OTHER]).perColumn();
-        const inside = other.lt(tokens).perColumn();
-        const equal = otherId.eq(id).and(inside);
-        const smaller = otherId.lt(id).and(inside);
-        const earlier = equal.and(other.perColumn().lt(token.perRow()));
-        return {
-          smaller: s.smaller.add(tl.sum(smaller.to("i32"), 1)),
-          earlier: s.earlier.add(tl.sum(earlier.to("i32"), 1)),
-          equal: s.equal.add(tl.sum(equal.to("i32"), 1)),
-        };
-      },
-    );
-    const rank = counts.smaller.add(counts.earlier);
+    const id = p.ids.load([start], [BLOCK]);
+    const none = tl.zeros([BLOCK, BLOCK_OTHER], "i32");
+    const state = { smaller: none, earlier: none, equal: none };
+    const found = tl.loop({ to: tokens, step: BLOCK_OTHER }, state, (first, s) => {
+      const other = tl.arange(0, BLOCK_OTHER).add(first).perColumn();
+      const otherId = p.ids.load([first], [BLOCK_OTHER]).perColumn();
+      const smaller = otherId.lt(id.perRow()).and(other.lt(tokens));
+      const equal = otherId.eq(id.perRow()).and(other.lt(tokens));
+      const earlier = equal.and(other.lt(token.perRow()));
+      return {
+        smaller: s.smaller.add(smaller.to("i32")),
+        earlier: s.earlier.add(earlier.to("i32")),
+        equal: s.equal.add(equal.to("i32")),
+      };
+    });
+    const [smaller, earlier, equal] = [tl.sum(found.smaller, 1), tl.sum(found.earlier, 1), tl.sum(found.equal, 1)];
+    const rank = smaller.add(earlier);
     const mask = token.lt(tokens);
     tl.store(p.order.pointer.add(rank), token, { mask });
-    tl.store(p.count.pointer.add(rank), tl.where(counts.earlier.eq(0), counts.equal, 0), { mask });
+    tl.store(p.count.pointer.add(rank), tl.where(earlier.eq(0), equal, 0), { mask });
   },
 });
 

@@ -24,7 +24,7 @@ export interface MatmulArguments {
 
 /** Block sizes by backend; fewer rows where `a` has fewer (a decoding step has one). */
 const blocks: Readonly<Record<Backend, { BLOCK_M: number; BLOCK_N: number; BLOCK_K: number }>> = {
-  // 128 x 128 x 32: the textbook shape of the A100, 4 warps of 64 x 64.
+  // 128 x 128 x 32: the textbook shape of the A100, 8 warps of 64 x 32.
   cuda: { BLOCK_M: 128, BLOCK_N: 128, BLOCK_K: 32 },
   // What fits in 16 KiB of workgroup memory in f32.
   webgpu: { BLOCK_M: 64, BLOCK_N: 64, BLOCK_K: 16 },
@@ -53,9 +53,13 @@ export function matmul({
     check.fail("ARGUMENT_MISSING", '"accumulate" adds to what "out" holds, so "out" must be given');
   const out = check.output("out", given, [rows, columns], outDtype ?? given?.dtype ?? a.dtype);
   if (out.size === 0) return out;
-  const { BLOCK_M, ...rest } = blocks[check.device.backend];
+  const { backend } = check.device;
+  const { BLOCK_M, BLOCK_N, BLOCK_K } = blocks[backend];
+  // As many bytes along K in f32 as in 16 bits: more would not stay in registers on the way.
+  const wide = backend === "cuda" && (a.dtype === "f32" || b.dtype === "f32");
   const constants = {
-    ...rest,
+    BLOCK_N,
+    BLOCK_K: wide ? BLOCK_K / 2 : BLOCK_K,
     BLOCK_M: Math.min(BLOCK_M, Math.max(16, nextPowerOfTwo(rows))),
     TRANSPOSE_A: transposeA,
     TRANSPOSE_B: transposeB,
