@@ -1,4 +1,5 @@
 /** The text form: what is printed reads back as the same kernel, and wrong text is refused with its line and column. */
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   Builder,
@@ -10,6 +11,7 @@ import {
   tileType,
   viewType,
 } from "../../src/ir/index.ts";
+import { randomKernel } from "../support/random-kernel.ts";
 
 /** Everything of a kernel but object identities: two kernels with equal structure are equal. */
 function structure(kernel: Kernel): unknown {
@@ -118,6 +120,15 @@ describe("text form", () => {
     const bare = parseKernel(printKernel(kernel));
     expect(bare.body.operations.every((operation) => operation.location === undefined)).toBe(true);
   });
+});
+
+test("random kernels come back equal", () => {
+  fc.assert(
+    fc.property(randomKernel(), ({ kernel }) => {
+      expect(structure(parseKernel(printKernel(kernel)))).toEqual(structure(kernel));
+    }),
+    { numRuns: 50 },
+  );
 });
 
 describe("wrong text is refused where it is wrong", () => {
