@@ -4,7 +4,7 @@
  */
 import { gzipSync } from "node:zlib";
 import type { Command } from "commander";
-import { build } from "esbuild";
+import { type BuildFailure, build } from "esbuild";
 import { projectDirectory } from "../support/project.ts";
 import { Report } from "../support/report.ts";
 
@@ -35,7 +35,7 @@ interface Options {
 
 async function run({ modules: shown, json }: Options): Promise<void> {
   const report = new Report("bundle");
-  const { outputFiles, metafile } = await build({
+  const built = await build({
     stdin: { contents: entry, resolveDir: projectDirectory, sourcefile: "entry.js" },
     absWorkingDir: projectDirectory,
     bundle: true,
@@ -48,7 +48,13 @@ async function run({ modules: shown, json }: Options): Promise<void> {
     // Without the project's tsconfig, which maps `tilewright` to the sources: users get the package.
     tsconfigRaw: {},
     logLevel: "silent",
-  });
+  }).catch((failure: BuildFailure) => failure);
+  if (built instanceof Error) {
+    // A static import of one of Node's modules ends here: a page has none.
+    report.finish(undefined, { json, failures: built.errors.map(({ text }) => text) });
+    return;
+  }
+  const { outputFiles, metafile } = built;
   const text = outputFiles[0]!.contents;
   const [output] = Object.values(metafile.outputs);
   const modules = Object.entries(output!.inputs)
