@@ -145,8 +145,8 @@ async function run({ samples, headDims, json }: Options): Promise<void> {
   report.note(
     [
       `Medians. Cold: ${samples} fresh processes, the first call of compile, imports not counted. Warm: 16 specialisations, each compiled once,`,
-      "after 32 others in the same process. On CPU: the mean time that the compiling thread was on a",
-      "processor, which other work on the machine hardly changes; its stages are taken in runs of their own, so they need not add up exactly.",
+      "after 32 others in the same process. On CPU: the mean time that the compiling thread was on a processor, which other work on the",
+      "machine hardly changes; its stages are taken in runs of their own, so they need not add up exactly.",
       "Not measured here: Triton 3.6, Python to PTX, FlagAttention's 16 forward kernels: cold 1350 ms, warm 694 ms (imports another 2 to 5 s).",
     ].join("\n"),
   );
