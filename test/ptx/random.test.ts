@@ -18,7 +18,7 @@ describe.skipIf(noEmulator)("random kernels in the emulator", () => {
             true,
           );
       }),
-      { numRuns: 120, seed: 2 },
+      { numRuns: 80, seed: 2 },
     );
   });
 });
