@@ -17,10 +17,18 @@ export { Checkpoint, openCheckpoint, type StoredFloats } from "./checkpoint.ts";
 export { type ModelConfig, parseConfig } from "./config.ts";
 export type { GenerateOptions, Piece } from "./generate.ts";
 export { Aquila2 } from "./model.ts";
-export type { LoadProgress, ModelDType } from "./parameters.ts";
+export type { LayerParameters, LoadProgress, ModelDType, Parameters } from "./parameters.ts";
 export { openSafetensors, type SafetensorsDType, type SafetensorsEntry, type SafetensorsFile } from "./safetensors.ts";
 export type { SamplingOptions } from "./sampling.ts";
 export { type DecodeOptions, type TextStream, Tokenizer } from "./tokenizer.ts";
+export {
+  type Gradients,
+  type LossAndGradients,
+  type LossOptions,
+  lossAndGradients,
+  Trainer,
+  type TrainerOptions,
+} from "./training.ts";
 
 export interface LoadOptions {
   readonly device: Device;

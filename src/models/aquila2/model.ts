@@ -42,6 +42,11 @@ export class Aquila2 implements Disposable {
     this.#parameters = parameters;
   }
 
+  /** The weights, as they are on the device. */
+  get parameters(): Parameters {
+    return this.#parameters;
+  }
+
   /** An empty cache for one sequence of up to `capacity` tokens. Dispose of it when the sequence is done. */
   createCache(capacity: number): KeyValueCache {
     return new KeyValueCache(this.device, this.config, this.dtype, capacity);
