@@ -1,51 +1,9 @@
-/** @file The host operators `rope` and `ropeTable`. */
-import type { Device, Tensor } from "../../runtime/index.ts";
-import { ArgumentError } from "../../support/errors.ts";
+/** @file The host operator `rope`. */
+import type { Tensor } from "../../runtime/index.ts";
 import { nextPowerOfTwo } from "../../support/index.ts";
 import { ArgumentChecker, floatDTypes } from "../support/arguments.ts";
 import { ropeKernel } from "./kernel.ts";
-
-/** Cosines and sines of every position's angles. */
-export interface RopeTable {
-  /** f32 [positions, D/2] */
-  readonly cos: Tensor;
-  /** f32 [positions, D/2] */
-  readonly sin: Tensor;
-}
-
-export interface RopeTableOptions {
-  /** Number of positions, from 0. */
-  readonly positions: number;
-  /** D, even. */
-  readonly headDim: number;
-  /** theta_i = base^(-2i/D). Default 10000. */
-  readonly base?: number;
-}
-
-/** Tables in f32 from f64 angles, so that far positions lose nothing. @throws ArgumentError `ARGUMENT_VALUE`. */
-export function ropeTable(device: Device, { positions, headDim, base = 10000 }: RopeTableOptions): RopeTable {
-  if (
-    !Number.isInteger(positions) ||
-    positions < 1 ||
-    !Number.isInteger(headDim) ||
-    headDim < 2 ||
-    headDim % 2 !== 0 ||
-    !(base > 0)
-  )
-    throw new ArgumentError(
-      "ARGUMENT_VALUE",
-      `ropeTable: positions (${positions}) must be a positive integer, headDim (${headDim}) even, base (${base}) positive`,
-    );
-  const half = headDim / 2;
-  const shape = [positions, half];
-  const angle = (i: number): number => Math.floor(i / half) * base ** ((-2 * (i % half)) / headDim);
-  const table = (of: (x: number) => number) =>
-    device.tensor(
-      Float32Array.from({ length: positions * half }, (_, i) => of(angle(i))),
-      { shape, dtype: "f32" },
-    );
-  return { cos: table(Math.cos), sin: table(Math.sin) };
-}
+import type { RopeTable } from "./table.ts";
 
 export interface RopeArguments extends RopeTable {
   /** [B, H, T, D], f16, bf16 or f32; any strides. */

@@ -87,6 +87,15 @@ export interface RopeConfig {
   readonly sections?: RopeSections;
 }
 
+/** RoPE as published, but for the layout: half-split pairs. */
+export const plainRope = (theta = 10000, maxPositions = 2048): RopeConfig => ({
+  theta,
+  maxPositions,
+  partialRotaryFactor: 1,
+  layout: "half",
+  scaling: { type: "default" },
+});
+
 /** The context length that the model learned before any extension. */
 export function trainedLength({ scaling, maxPositions }: RopeConfig): number {
   return "originalMaxPositions" in scaling ? scaling.originalMaxPositions : maxPositions;
