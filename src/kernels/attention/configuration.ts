@@ -12,6 +12,10 @@ export interface ForwardConfiguration {
   readonly BLOCK_N: number;
 }
 
+export interface BackwardConfiguration extends ForwardConfiguration {
+  readonly NUM_WARPS?: number;
+}
+
 /** By backend, then by the largest tile extent of the head dims. */
 const forwardTable: Readonly<Record<Backend, (extent: number) => ForwardConfiguration>> = {
   // FlashAttention-2's A100 shapes: 128 x 64 keeps the accumulators of 4 warps in registers up to D = 128.
@@ -33,6 +37,24 @@ export function forwardConfiguration(
   const { BLOCK_M, BLOCK_N } = forwardTable[backend](Math.max(tileExtent(headDim), tileExtent(valueDim)));
   return { BLOCK_M: Math.min(BLOCK_M, Math.max(smallestExtent, nextPowerOfTwo(queries))), BLOCK_N };
 }
+
+/** By backend, then by the largest tile extent of the head dims. */
+const backwardTable: Readonly<Record<Backend, (extent: number) => BackwardConfiguration>> = {
+  // Two or three accumulators of the kept side beside two score tiles: 8 warps share them from D = 128 on.
+  cuda: (extent) =>
+    extent <= 64
+      ? { BLOCK_M: 64, BLOCK_N: 64, NUM_WARPS: 4 }
+      : extent <= 128
+        ? { BLOCK_M: 64, BLOCK_N: 64, NUM_WARPS: 8 }
+        : { BLOCK_M: 32, BLOCK_N: 32, NUM_WARPS: 8 },
+  webgpu: (extent) => (extent <= 64 ? { BLOCK_M: 32, BLOCK_N: 32 } : { BLOCK_M: 16, BLOCK_N: 16 }),
+  wasm: () => ({ BLOCK_M: 32, BLOCK_N: 32 }),
+  cpu: () => ({ BLOCK_M: 64, BLOCK_N: 64 }),
+};
+
+/** Block sizes of the backward kernels and of the column sums. */
+export const backwardConfiguration = (backend: Backend, headDim: number, valueDim: number): BackwardConfiguration =>
+  backwardTable[backend](Math.max(tileExtent(headDim), tileExtent(valueDim)));
 
 /** The tile extent that holds `size` channels. */
 export const tileExtent = (size: number): number => Math.max(smallestExtent, nextPowerOfTwo(size));

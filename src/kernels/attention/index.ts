@@ -1,9 +1,43 @@
 /**
- * @file The attention family: one forward kernel over a *variant* (variant.ts says what that is; dense.ts is one), its operator, and the
- * references to compare with.
+ * @file The attention family: forward and backward kernels over a *variant* (variant.ts says what that is; dense.ts and piecewise.ts are
+ * two), their operators, and the references to compare with.
  */
+
+export { attentionBackwardKeys, attentionBackwardQueries, attentionBackwardStatistics } from "./backward.ts";
 export { dense } from "./dense.ts";
+export { withDropout } from "./dropout.ts";
+export * from "./edges.ts";
 export { attentionForward } from "./forward.ts";
-export * from "./operator.ts";
-export * from "./reference.ts";
+export type { CommonArguments, DropoutArguments } from "./launch.ts";
+export {
+  type AttentionArguments,
+  type AttentionBackwardArguments,
+  type AttentionOutput,
+  attention,
+  attentionBackward,
+  attentionBackwardKeysKernel,
+  attentionBackwardQueriesKernel,
+  attentionForwardKernel,
+  attentionTotalKernel,
+} from "./operator.ts";
+export { piecewise } from "./piecewise.ts";
+export * from "./piecewise-operator.ts";
+export {
+  type Arithmetic,
+  type AttentionCase,
+  type AttentionExtras,
+  type AttentionInputs,
+  type AttentionResult,
+  allowedError,
+  attend,
+  attentionNaive,
+  attentionReference,
+  exactArithmetic,
+  type FloatDType,
+  largestDifference,
+  naiveArithmetic,
+} from "./reference.ts";
+export { type AttentionGradients, attentionGradients } from "./reference-gradients.ts";
+export { attentionTotal } from "./total.ts";
 export type * from "./variant.ts";
+export { defineVariant } from "./variant.ts";

@@ -1,7 +1,7 @@
 /**
- * @file Attention in plain TypeScript, to compare with: in f64 (`attentionReference`), and as a framework computes it naively in the
- * tensors' own dtype (`attentionNaive`), whose error says which error is fair. It shares no code with the compiler. Tensors are dense,
- * row-major `[B, H, T, D]`.
+ * @file Attention in plain TypeScript, to compare with: in f64, and as a framework computes it naively in the tensors' own dtype, whose
+ * error says which error is fair. It shares no code with the compiler. Tensors are dense, row-major `[B, H, T, D]`. Gradients are in
+ * reference-gradients.ts.
  */
 import { roundToBf16, roundToF16 } from "../../support/float16.ts";
 
@@ -22,6 +22,25 @@ export interface AttentionCase {
   readonly scale: number;
 }
 
+/** What makes attention more than plain. */
+export interface AttentionExtras {
+  /** Two terms: the second scores keys at least so far behind the query. */
+  readonly threshold?: number;
+  /** Weights are dropped where `keep` says no, and the others grow by 1 / (1 - probability). */
+  readonly dropout?: {
+    readonly probability: number;
+    readonly keep: (batch: number, head: number, query: number, key: number) => boolean;
+  };
+}
+
+export type Values = ArrayLike<number>;
+
+/** q and k of each term, and v. */
+export interface AttentionInputs {
+  readonly terms: readonly { readonly q: Values; readonly k: Values }[];
+  readonly v: Values;
+}
+
 export interface AttentionResult {
   /** [B, Hq, M, Dv] */
   readonly out: Float64Array;
@@ -29,63 +48,109 @@ export interface AttentionResult {
   readonly lse: Float64Array;
 }
 
-type Values = ArrayLike<number>;
-
-/** Softmax attention in f64. Causal is aligned at the bottom right: query m sees key n iff keys - queries + m >= n. */
-export function attentionReference(shape: AttentionCase, q: Values, k: Values, v: Values): AttentionResult {
-  return attend(shape, q, k, v, (x) => x);
+/** How tensor-sized intermediates are rounded, and how the softmax computes. */
+export interface Arithmetic {
+  readonly round: (x: number) => number;
+  readonly softmax: (x: number) => number;
 }
 
-/** The same with every tensor-sized intermediate rounded to `dtype`: scores, scaled scores, weights, output. Softmax in f32. */
-export function attentionNaive(
+const identity = (x: number): number => x;
+export const exactArithmetic: Arithmetic = { round: identity, softmax: identity };
+/** Every tensor-sized intermediate (scores, scaled scores, weights, output) in the dtype; softmax in f32. */
+export const naiveArithmetic = (dtype: FloatDType): Arithmetic => ({ round: rounding[dtype], softmax: Math.fround });
+
+/** Softmax attention in f64. Causal is aligned at the bottom right: query m sees key n iff keys - queries + m >= n. */
+export const attentionReference = (shape: AttentionCase, q: Values, k: Values, v: Values): AttentionResult =>
+  attend(shape, { terms: [{ q, k }], v }, exactArithmetic);
+
+/** The same as computed naively in `dtype`. */
+export const attentionNaive = (
   shape: AttentionCase,
   dtype: FloatDType,
   q: Values,
   k: Values,
   v: Values,
-): AttentionResult {
-  return attend(shape, q, k, v, rounding[dtype], Math.fround);
+): AttentionResult => attend(shape, { terms: [{ q, k }], v }, naiveArithmetic(dtype));
+
+/** One row of the score matrix. */
+export interface WeightsRow {
+  /** Of each key: 0 where the query does not see it; before dropout. */
+  readonly weights: Float64Array;
+  /** Of each key: the index of its term; -1 where it is hidden. */
+  readonly terms: Int8Array;
+  readonly lse: number;
 }
 
-function attend(
-  c: AttentionCase,
-  q: Values,
-  k: Values,
-  v: Values,
-  round: (x: number) => number,
-  fround: (x: number) => number = (x) => x,
-): AttentionResult {
-  const { batch, queryHeads, keyHeads, queries: M, keys: N, headDim: D, valueDim: E } = c;
+/** The number of the key head that a query head reads, over all batches. */
+export const keyHeadOf = (c: AttentionCase, batch: number, head: number): number =>
+  batch * c.keyHeads + Math.floor(head / (c.queryHeads / c.keyHeads));
+
+/** The weights of one query. */
+export function weightsRow(
+  c: AttentionCase & AttentionExtras,
+  inputs: AttentionInputs,
+  batch: number,
+  head: number,
+  query: number,
+  { round, softmax }: Arithmetic,
+): WeightsRow {
+  const { keys: N, queries: M, headDim: D } = c;
+  const terms = new Int8Array(N).fill(-1);
+  const weights = new Float64Array(N);
+  const qAt = ((batch * c.queryHeads + head) * M + query) * D;
+  let max = Number.NEGATIVE_INFINITY;
+  for (let n = 0; n < N; n++) {
+    const distance = N - M + query - n;
+    if (c.causal && distance < 0) continue;
+    terms[n] = c.threshold !== undefined && distance >= c.threshold ? 1 : 0;
+    const { q, k } = inputs.terms[terms[n]!]!;
+    const kAt = (keyHeadOf(c, batch, head) * N + n) * D;
+    let dot = 0;
+    for (let d = 0; d < D; d++) dot += q[qAt + d]! * k[kAt + d]!;
+    weights[n] = round(round(dot) * c.scale);
+    max = Math.max(max, weights[n]!);
+  }
+  let sum = 0;
+  for (let n = 0; n < N; n++) if (terms[n]! >= 0) sum += softmax(Math.exp(weights[n]! - max));
+  for (let n = 0; n < N; n++) weights[n] = terms[n]! >= 0 ? round(softmax(Math.exp(weights[n]! - max)) / sum) : 0;
+  return { weights, terms, lse: sum === 0 ? Number.NEGATIVE_INFINITY : max + Math.log(sum) };
+}
+
+/** What dropout makes of a weight. */
+export function afterDropout(
+  { dropout }: AttentionExtras,
+  weight: number,
+  ...place: readonly [batch: number, head: number, query: number, key: number]
+): number {
+  if (dropout === undefined) return weight;
+  return dropout.keep(...place) ? weight / (1 - dropout.probability) : 0;
+}
+
+/** Output, normaliser and the column sums of the undropped weights, [B, Hq, N]. */
+export function attend(
+  c: AttentionCase & AttentionExtras,
+  inputs: AttentionInputs,
+  arithmetic: Arithmetic,
+): AttentionResult & { readonly total: Float64Array } {
+  const { batch, queryHeads, queries: M, keys: N, valueDim: E } = c;
   const out = new Float64Array(batch * queryHeads * M * E);
   const lse = new Float64Array(batch * queryHeads * M);
-  const scores = new Float64Array(N);
-  for (let head = 0; head < batch * queryHeads; head++) {
-    const b = Math.floor(head / queryHeads);
-    const kvHead = b * keyHeads + Math.floor((head % queryHeads) / (queryHeads / keyHeads));
-    for (let m = 0; m < M; m++) {
-      const visible = c.causal ? Math.max(0, Math.min(N, N - M + m + 1)) : N;
-      let max = Number.NEGATIVE_INFINITY;
-      for (let n = 0; n < visible; n++) {
-        let dot = 0;
-        const qAt = (head * M + m) * D;
-        const kAt = (kvHead * N + n) * D;
-        for (let d = 0; d < D; d++) dot += q[qAt + d]! * k[kAt + d]!;
-        scores[n] = round(round(dot) * c.scale);
-        max = Math.max(max, scores[n]!);
+  const total = new Float64Array(batch * queryHeads * N);
+  for (let b = 0; b < batch; b++)
+    for (let h = 0; h < queryHeads; h++)
+      for (let m = 0; m < M; m++) {
+        const row = weightsRow(c, inputs, b, h, m, arithmetic);
+        const at = (b * queryHeads + h) * M + m;
+        lse[at] = row.lse;
+        for (let n = 0; n < N; n++) {
+          const weight = row.weights[n]!;
+          total[(b * queryHeads + h) * N + n]! += weight;
+          const kept = arithmetic.round(afterDropout(c, weight, b, h, m, n));
+          const vAt = (keyHeadOf(c, b, h) * N + n) * E;
+          if (kept !== 0) for (let e = 0; e < E; e++) out[at * E + e]! += kept * inputs.v[vAt + e]!;
+        }
       }
-      let sum = 0;
-      for (let n = 0; n < visible; n++) sum += fround(Math.exp(scores[n]! - max));
-      lse[head * M + m] = visible === 0 ? Number.NEGATIVE_INFINITY : max + Math.log(sum);
-      if (visible === 0) continue;
-      for (let n = 0; n < visible; n++) scores[n] = round(fround(Math.exp(scores[n]! - max)) / sum);
-      for (let e = 0; e < E; e++) {
-        let total = 0;
-        for (let n = 0; n < visible; n++) total += scores[n]! * v[(kvHead * N + n) * E + e]!;
-        out[(head * M + m) * E + e] = round(total);
-      }
-    }
-  }
-  return { out, lse };
+  return { out: out.map(arithmetic.round), lse, total };
 }
 
 /** Largest absolute difference; Infinity where exactly one is not finite or a value is NaN. Equal infinities do not differ. */

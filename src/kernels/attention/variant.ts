@@ -1,64 +1,184 @@
 /**
- * @file A *variant* is what one kind of attention adds to the shared kernels: which operands are read, how the key axis splits into
- * segments for a block of queries, and the logits of a tile in each segment. Its hooks are plain functions that are traced into the kernel,
- * so a segment without a mask holds no mask code.
+ * @file A *variant* is what one kind of attention adds to the shared kernels (forward, both backward kernels, column sums): which operands
+ * are multiplied, which keys a query sees, and what becomes of a logit. Its hooks are plain functions that are traced into each kernel, so
+ * what a variant lacks costs nothing.
+ *
+ * Every kernel keeps a block of one axis of the score matrix [queries, keys] and walks the other, so a variant says nothing about loops: it
+ * draws *edges* (edges.ts) in that matrix, from which segments.ts derives, for either axis, which tiles are never visited, which need a mask
+ * and which pairs of operands each tile multiplies.
  */
-import type { Dim, Index, ParameterSpecs, Scalar, Tile } from "../../dsl/index.ts";
+import type {
+  BodyConstants,
+  BodyParameters,
+  Constants,
+  Dim,
+  DTypeLike,
+  ParameterSpecs,
+  Scalar,
+  Shape,
+  TensorView,
+  Tile,
+} from "../../dsl/index.ts";
 
 /** A scalar that is known when the kernel runs. */
 export type RuntimeIndex = Scalar<"i32">;
 export type BlockM = Dim<"BLOCK_M">;
 export type BlockN = Dim<"BLOCK_N">;
-export type HeadDim = Dim<"HEAD_DIM">;
 
 /** The constants that every attention kernel has. */
-export interface AttentionConstants {
-  readonly BLOCK_M: BlockM;
-  readonly BLOCK_N: BlockN;
+export const blockConstants = {
+  /** Queries of a tile. */
+  BLOCK_M: 64,
+  /** Keys of a tile. */
+  BLOCK_N: 64,
   /** The query-key dimension, rounded up to a power of two; PAD_HEAD says whether it was rounded. */
-  readonly HEAD_DIM: HeadDim;
-  readonly PAD_HEAD: boolean;
-}
+  HEAD_DIM: 64,
+  PAD_HEAD: false,
+  /** The same for the values. */
+  VALUE_DIM: 64,
+  PAD_VALUE: false,
+  /** Warps of a program, where a target has warps. */
+  NUM_WARPS: 4,
+};
 
-/** Where a program stands: BLOCK_M consecutive queries of one head. */
-export interface QueryBlock {
+export type BlockConstants = BodyConstants<typeof blockConstants>;
+
+/** An axis of the score matrix [queries, keys]. */
+export type Side = "queries" | "keys";
+
+/** The part of the problem that a program works on, and its lengths. */
+export interface Place {
   readonly batch: RuntimeIndex;
+  /** The query head, and the number of them. */
   readonly head: RuntimeIndex;
-  /** The key/value head that `head` reads: head / (Hq / Hk). */
+  readonly heads: RuntimeIndex;
+  /** The key and value head that `head` reads, head / group, and the number of query heads that read it, Hq / Hk. */
   readonly keyHead: RuntimeIndex;
-  /** The first query of the block. */
-  readonly row: RuntimeIndex;
+  readonly group: RuntimeIndex;
   /** Number of queries M and of keys N. */
   readonly queries: RuntimeIndex;
   readonly keys: RuntimeIndex;
 }
 
-/** A run of key blocks that need the same work: keys [from, to) in steps of BLOCK_N. */
-export interface Segment {
-  readonly from: Index;
-  readonly to: Index;
-  /** Every key of every block exists, so that loads along the key axis need no check. */
-  readonly inBounds: boolean;
-  /** The logits of BLOCK_N keys from `firstKey` on; -inf where a query does not see a key. */
-  logits(firstKey: RuntimeIndex): Tile<"f32", readonly [BlockM, BlockN]>;
+/** Names of two tensor parameters whose products are logits: q [B, Hq, M, D] and k [B, Hk, N, D]. */
+export interface Term {
+  readonly q: string;
+  readonly k: string;
 }
 
-/** What a variant makes of one block of queries. */
-export interface Scores {
-  /** In the order in which they are walked; an empty segment costs nothing. */
-  readonly segments: readonly Segment[];
-  /** Positive. logits · factor is the exponent to base 2 in the softmax. */
-  readonly factor: Scalar<"f32">;
+/**
+ * A monotone curve through the score matrix that parts the keys *before* it from those on it or beyond. Both functions say the same,
+ * must agree, and must not decrease: `key` is before the edge of `query` iff key < this.key(query), and iff query >= this.query(key).
+ * They are given single indices and tiles of indices, always of queries and keys that exist; results need no clamping.
+ */
+export interface Edge {
+  /** The first key that is not before the edge of this query. */
+  key<S extends Shape>(query: Tile<"i32", S>): Tile<"i32", S>;
+  /** The first query before whose edge this key is. */
+  query<S extends Shape>(key: Tile<"i32", S>): Tile<"i32", S>;
 }
 
-/** One attention variant. */
-export interface Variant {
+/** A run of keys, for each query, whose logits come from one term. What no span covers is hidden. */
+export interface Span {
+  /** The first key. Where it is missing, the span begins where the one before it ends, and the first one at the first key. */
+  readonly from?: Edge;
+  /** Keys before it belong to the span. Where it is missing, all keys do; then it is the last span. */
+  readonly to?: Edge;
+  /** Index in the variant's `terms`. Default 0. */
+  readonly term?: number;
+}
+
+/** Logits of one tile. */
+export type LogitTile = Tile<"f32", readonly [BlockM, BlockN]>;
+
+/**
+ * Where a tile lies, for hooks that depend on it. The shapes are those of a kernel that keeps queries; one that keeps keys has all axes
+ * swapped. A hook that combines what is here by broadcasting serves both.
+ */
+export interface TilePosition {
+  /** Indices of the tile's queries and keys; beyond the last ones at the rim. */
+  readonly query: Tile<"i32", readonly [BlockM, 1]>;
+  readonly key: Tile<"i32", readonly [1, BlockN]>;
+  /** The tile of a matrix [M, N] of the same place. */
+  load<T extends DTypeLike>(matrix: TensorView<T, 2>): Tile<T, readonly [BlockM, BlockN]>;
+}
+
+/** A function of each logit, such as a cap or a bias. */
+export interface LogitTransform {
+  /** The logit, from q·k · scale. May be -Infinity. */
+  apply(scaled: LogitTile, at: TilePosition): LogitTile;
+  /** d apply / d scaled, from what `apply` was given and gave. Missing: 1. */
+  slope?(scaled: LogitTile, logits: LogitTile, at: TilePosition): LogitTile;
+}
+
+/** Which weights reach the values; the others count in the sum of weights only. */
+export interface Dropout {
+  keep(at: TilePosition): Tile<"bool", readonly [BlockM, BlockN]>;
+  /** What makes up for the dropped ones: 1 / (1 - probability). */
+  readonly scale: Scalar<"f32">;
+}
+
+/** A request for rows [first, first + shape[0]) of an operand at a place. */
+export interface OperandTile<R extends number, D extends number> {
+  /** The parameter's name: of a term, "v" or "dout". */
+  readonly name: string;
+  readonly side: Side;
+  readonly first: RuntimeIndex;
+  readonly shape: readonly [R, D];
+  readonly inBounds: readonly [boolean, boolean];
+}
+
+/** One kind of attention. Hooks run once a program (for kernels that walk queries: once a query head), before the walk. */
+export interface Variant<P extends ParameterSpecs = any, C extends Constants = any> {
   /** Part of the kernels' names. */
   readonly name: string;
-  /** Kernel parameters besides `v`, `out`, `lse` and `scale`. */
-  readonly parameters: ParameterSpecs;
+  /** Default: one, of "q" and "k". */
+  readonly terms?: readonly Term[];
+  /** Kernel parameters besides the operands, the results and `scale`. */
+  readonly parameters?: P;
   /** Compile-time switches with their defaults. */
-  readonly constants: Readonly<Record<string, number | string | boolean>>;
-  /** Called once a program, before the walk over keys: loads the query tiles. `p` and `constants` hold what the kernel declares, this variant's own among them. */
-  scores(p: any, at: QueryBlock, constants: any): Scores;
+  readonly constants?: C;
+  /**
+   * What a query sees: spans in ascending order of keys. Where spans touch, nothing beyond the last one's edge is seen, even if an edge
+   * between them lies there. Spans that do not touch must not overlap for any query. Default: every key.
+   */
+  spans?(p: BodyParameters<P>, at: Place, c: BodyConstants<C>): readonly Span[];
+  logits?(p: BodyParameters<P>, at: Place, c: BodyConstants<C>): LogitTransform;
+  dropout?(p: BodyParameters<P>, at: Place, c: BodyConstants<C>): Dropout;
+  /** How an operand is read, where it is not a tensor [B, H, T, D]: paged, or rotated on the way. Default: `loadOperand`. */
+  load?<R extends number, D extends number>(
+    p: any,
+    at: Place,
+    tile: OperandTile<R, D>,
+    c: BodyConstants<C>,
+  ): Tile<"T", readonly [R, D]>;
+  /** The number of keys of a batch entry, where it is not the size of "v" along its third axis. */
+  keyCount?(p: any, batch: RuntimeIndex, c: BodyConstants<C>): RuntimeIndex;
 }
+
+/** A variant whose hooks see the types of its own parameters and constants. */
+export const defineVariant = <
+  P extends ParameterSpecs = Record<never, never>,
+  C extends Constants = Record<never, never>,
+>(
+  variant: Variant<P, C>,
+): Variant<P, C> => variant;
+
+const defaultTerms: readonly Term[] = [{ q: "q", k: "k" }];
+
+export const termsOf = ({ terms = defaultTerms }: Variant): readonly Term[] => terms;
+
+/** The names of the operands of one side, each once. */
+export const operandNames = (variant: Variant, side: Side): readonly string[] => [
+  ...new Set(termsOf(variant).map((term) => (side === "queries" ? term.q : term.k))),
+];
+
+/** Rows of a tensor [B, H, T, D] at a place. */
+export const loadOperand = <R extends number, D extends number>(
+  p: any,
+  at: Place,
+  { name, side, first, shape, inBounds }: OperandTile<R, D>,
+): Tile<"T", readonly [R, D]> =>
+  (p[name] as TensorView<"T", 4>)
+    .at(at.batch, side === "queries" ? at.head : at.keyHead)
+    .load([first, 0], shape, { inBounds });

@@ -87,6 +87,13 @@ export class ArgumentChecker {
     return value;
   }
 
+  /** True or false. @throws ArgumentError `ARGUMENT_VALUE`. */
+  flag(name: string, value: boolean): boolean {
+    if (typeof value !== "boolean")
+      this.fail("ARGUMENT_VALUE", `"${name}" must be true or false, got ${String(value)}`);
+    return value;
+  }
+
   /** One of the words. @throws ArgumentError `ARGUMENT_VALUE`. */
   oneOf<Word extends string>(name: string, value: Word, words: readonly Word[]): Word {
     if (!words.includes(value))

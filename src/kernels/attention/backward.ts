@@ -1,0 +1,128 @@
+/**
+ * @file Memory-efficient attention, backward, over any variant (FlashAttention-2, arXiv 2307.08691, algorithm 2), split in two kernels that
+ * need no atomics and so give the same bits in every run: one keeps queries and sums dq over the keys, one keeps keys and sums dk and dv over
+ * the queries of every head that reads them. Both recompute the weights from the rows' statistics, which a small kernel prepares.
+ *
+ *   P = 2^(logit · factor - shift)      dP = dO Vᵀ      dS = P ∘ (dP - delta)      dQ = dS K · scale      dK = dSᵀ Q · scale      dV = Pᵀ dO
+ *
+ * With dropout, dP and the P of dV are those of the kept weights, times g = 1 / (1 - probability); g is taken out of both sums:
+ * dS = g · P ∘ (kept dP - delta / g).
+ *
+ * Each kernel's gradients are slices of one tensor, because WebGPU guarantees 8 buffers a kernel.
+ */
+import { type Constants, kernel, tl } from "../../dsl/index.ts";
+import { attentionKernel } from "./declare.ts";
+import {
+  dropoutScale,
+  type Gradients,
+  keep,
+  keepValues,
+  noGradients,
+  placeOf,
+  scoresOf,
+  shiftOfLse,
+} from "./scores.ts";
+import { type BlockN, operandNames, type Variant } from "./variant.ts";
+
+/** `statistics` [2, B, Hq, M], f32: 0 holds the shift of the exponents, lse · log2(e); 1 holds delta, the sum of out ∘ dout over channels. */
+export const attentionBackwardStatistics = kernel({
+  name: "attention_backward_statistics",
+  constants: { BLOCK_M: 64, VALUE_DIM: 64, PAD_VALUE: false },
+  params: {
+    out: tl.tensor("T", 4),
+    dout: tl.tensor("T", 4),
+    lse: tl.tensor("f32", 3),
+    statistics: tl.tensor("f32", 4),
+  },
+  grid: (p, { BLOCK_M }) => [tl.cdiv(p.out.shape(2), BLOCK_M), p.out.shape(1), p.out.shape(0)],
+  body(p, { BLOCK_M, VALUE_DIM, PAD_VALUE }) {
+    const [row, head, batch] = [tl.programId(0).mul(BLOCK_M), tl.programId(1), tl.programId(2)];
+    const load = (tensor: typeof p.out) =>
+      tensor
+        .at(batch, head)
+        .load([row, 0], [BLOCK_M, VALUE_DIM], { inBounds: [false, !PAD_VALUE] })
+        .to("f32");
+    p.statistics.at(0, batch, head).store([row], shiftOfLse(p.lse.at(batch, head).load([row], [BLOCK_M])));
+    p.statistics.at(1, batch, head).store([row], tl.sum(load(p.out).mul(load(p.dout)), 1));
+  },
+});
+
+/** dq [operands, B, Hq, M, D]: the gradients of the variant's query operands, in the order of `operandNames`. */
+export const attentionBackwardQueries = <C extends Constants>(variant: Variant<any, C>) =>
+  attentionKernel(variant, {
+    name: "attention_backward_queries",
+    params: { dout: tl.tensor("T", 4), statistics: tl.tensor("f32", 4), dq: tl.tensor("T", 5) },
+    grid: (p, { BLOCK_M }) => [tl.cdiv(p.dout.shape(2), BLOCK_M), p.dout.shape(1), p.dout.shape(0)],
+    body(p, context) {
+      const { BLOCK_M, PAD_HEAD } = context.c;
+      const first = tl.programId(0).mul(BLOCK_M);
+      const at = placeOf(context, "queries");
+      const kept = keep(context, "queries", first, at);
+      const dout = keepValues(context, "dout", kept, at);
+      const statistic = (i: number) => p.statistics.at(i, at.batch, at.head).load([first], [BLOCK_M]).perRow();
+      const grown = dropoutScale(context, at);
+      const [shift, delta] = [statistic(0), statistic(1).div(grown)];
+      const { factor, walk } = scoresOf(context, kept, at);
+
+      const sums = walk(noGradients(kept), (tile, s) => {
+        const weights = tl.exp2(tile.logits.fma(factor, shift.neg()));
+        const dWeights = tile.drop(tl.dot(dout, tile.load("v").trans()));
+        return tile.accumulate(weights.mul(dWeights.sub(delta)), s);
+      });
+      for (const [i, name] of operandNames(variant, "queries").entries()) {
+        const gradient = sums[name]!.mul(p.scale.mul(grown)).to(p.dq.dtype);
+        p.dq.at(i, at.batch, at.head).store([first, 0], gradient, { inBounds: [false, !PAD_HEAD] });
+      }
+    },
+  });
+
+/**
+ * dkv [operands + 1, B, Hk, N, max(D, E)]: the gradients of the variant's key operands, in the order of `operandNames`, then dv. What is
+ * beyond a gradient's own channels means nothing.
+ */
+export const attentionBackwardKeys = <C extends Constants>(variant: Variant<any, C>) =>
+  attentionKernel(variant, {
+    name: "attention_backward_keys",
+    params: { dout: tl.tensor("T", 4), statistics: tl.tensor("f32", 4), dkv: tl.tensor("T", 5) },
+    grid: (p, { BLOCK_N }) => [tl.cdiv(p.dkv.shape(3), BLOCK_N), p.dkv.shape(2), p.dkv.shape(1)],
+    body(p, context) {
+      const { BLOCK_M, BLOCK_N, VALUE_DIM, PAD_HEAD, PAD_VALUE } = context.c;
+      const first = tl.programId(0).mul(BLOCK_N);
+      const own = placeOf(context, "keys");
+      const kept = keep(context, "keys", first, own);
+      const v = keepValues(context, "v", kept, own);
+      const grown = dropoutScale(context, own);
+
+      const start: Gradients<BlockN> = noGradients(kept);
+      const zero = { ...start, dv: tl.zeros([BLOCK_N, VALUE_DIM], "f32") };
+      const { dv, ...sums } = tl.loop({ to: own.group }, zero, (member, ofMembers) => {
+        const at = placeOf(context, "keys", member);
+        const { factor, walk } = scoresOf(context, kept, at);
+        return walk(ofMembers, (tile, { dv, ...s }) => {
+          const statistic = (i: number) =>
+            p.statistics
+              .at(i, at.batch, at.head)
+              .load([tile.first], [BLOCK_M], { inBounds: [tile.full] })
+              .perColumn();
+          const [shift, delta] = [statistic(0), statistic(1).div(grown)];
+          const dout = tile.load("dout");
+          const weights = tl.exp2(tile.logits.fma(factor, shift.neg()));
+          const dWeights = tile.drop(tl.dot(v, dout.trans()));
+          return {
+            ...tile.accumulate(weights.mul(dWeights.sub(delta)), s),
+            dv: tl.dot(tile.drop(weights).to(dout.dtype), dout, dv),
+          };
+        });
+      });
+      const gradients = operandNames(variant, "keys").map((name) =>
+        (sums as typeof start)[name]!.mul(p.scale.mul(grown)),
+      );
+      for (const [i, gradient] of gradients.entries())
+        p.dkv
+          .at(i, own.batch, own.keyHead)
+          .store([first, 0], gradient.to(p.dkv.dtype), { inBounds: [false, !PAD_HEAD] });
+      p.dkv
+        .at(gradients.length, own.batch, own.keyHead)
+        .store([first, 0], dv.mul(grown).to(p.dkv.dtype), { inBounds: [false, !PAD_VALUE] });
+    },
+  });

@@ -1,0 +1,206 @@
+/**
+ * @file Host side of the kernels of any variant: checks of what all have in common, workspace, block sizes, launches. The public operators
+ * name the arguments and choose the variant.
+ */
+import type { LaunchValues, Tensor } from "../../runtime/index.ts";
+import { type ArgumentChecker, floatDTypes } from "../support/arguments.ts";
+import { attentionBackwardKeys, attentionBackwardQueries, attentionBackwardStatistics } from "./backward.ts";
+import { backwardConfiguration, forwardConfiguration, headConstants } from "./configuration.ts";
+import { withDropout } from "./dropout.ts";
+import { attentionForward } from "./forward.ts";
+import { attentionTotal } from "./total.ts";
+import { operandNames, termsOf, type Variant } from "./variant.ts";
+
+/** The kernels of one variant. */
+export const kernelsOf = (variant: Variant) => ({
+  variant,
+  forward: attentionForward(variant),
+  backwardQueries: attentionBackwardQueries(variant),
+  backwardKeys: attentionBackwardKeys(variant),
+  total: attentionTotal(variant),
+});
+type Kernels = ReturnType<typeof kernelsOf>;
+
+/** The kernels of a variant, without and with dropout. */
+export interface KernelFamily {
+  readonly plain: Kernels;
+  readonly dropout: Kernels;
+}
+
+export const kernelFamily = (variant: Variant): KernelFamily => ({
+  plain: kernelsOf(variant),
+  dropout: kernelsOf(withDropout(variant)),
+});
+
+/** Dropout of attention weights. The same seed and offset drop the same weights: give the backward operator what the forward one got. */
+export interface DropoutArguments {
+  /** Share of weights to drop, from 0 and below 1. */
+  readonly probability: number;
+  /** 64 bits of seed and of offset: the weight of query m and key n is number offset + ((b · Hq + h) · M + m) · N + n of the seed's numbers. */
+  readonly seed: number | bigint;
+  readonly offset: number | bigint;
+  /** Rounds of Philox. Default 6. */
+  readonly rounds?: number;
+}
+
+/** What the operators of all variants have in common. */
+export interface CommonArguments {
+  /** Query m sees key n iff N - M + m >= n. Default false. */
+  readonly causal?: boolean;
+  /** Positive factor of the logits. Default 1 / sqrt(D). */
+  readonly scale?: number;
+  /** Default: none. */
+  readonly dropout?: DropoutArguments;
+}
+
+/** Checked arguments of a call. */
+export interface Call {
+  readonly check: ArgumentChecker;
+  readonly kernels: Kernels;
+  /** By parameter name: the operands, and what else the variant reads. */
+  readonly values: LaunchValues;
+  readonly constants: Readonly<Record<string, number | boolean>>;
+  readonly queryShape: readonly [batch: number, heads: number, queries: number, dim: number];
+  readonly keyShape: readonly [batch: number, heads: number, keys: number, dim: number];
+  readonly valueDim: number;
+  readonly dtype: (typeof floatDTypes)[number];
+}
+
+/**
+ * Checks operands and common arguments. `operands` are the variant's, in the order query, key of each term, then "v"; `own` is what the
+ * variant reads besides.
+ * @throws ArgumentError
+ */
+export function openCall(
+  check: ArgumentChecker,
+  family: KernelFamily,
+  operands: Readonly<Record<string, Tensor>>,
+  { causal = false, scale, dropout }: CommonArguments,
+  own: LaunchValues = {},
+): Call {
+  const { variant } = family.plain;
+  const [{ q: first, k: firstKey }] = termsOf(variant) as [{ q: string; k: string }];
+  const dtypes = () => (operands[first]?.dtype === undefined ? floatDTypes : [operands[first].dtype]);
+  check.tensor(first, operands[first]!, ["B", "Hq", "M", "D"], floatDTypes);
+  for (const name of operandNames(variant, "queries"))
+    check.tensor(name, operands[name]!, ["B", "Hq", "M", "D"], dtypes());
+  for (const name of operandNames(variant, "keys"))
+    check.tensor(name, operands[name]!, ["B", "Hk", "N", "D"], dtypes());
+  check.tensor("v", operands.v!, ["B", "Hk", "N", "E"], dtypes());
+  const size = (name: string) => check.size(name);
+  const [queryHeads, keyHeads, headDim, valueDim] = [size("Hq"), size("Hk"), size("D"), size("E")];
+  if (keyHeads === 0 ? queryHeads !== 0 : queryHeads % keyHeads !== 0)
+    check.fail(
+      "ARGUMENT_HEADS",
+      `"${first}" has ${queryHeads} heads, which is not a multiple of the ${keyHeads} heads of "${firstKey}" and "v"`,
+    );
+  for (const [name, dim] of [
+    [first, headDim],
+    ["v", valueDim],
+  ] as const)
+    if (dim < 1 || dim > 256) check.fail("ARGUMENT_HEAD_DIM", `"${name}" has head dim ${dim}; it must be 1 to 256`);
+  const random = dropoutValues(check, dropout);
+  return {
+    check,
+    kernels: random ? family.dropout : family.plain,
+    values: {
+      ...operands,
+      ...own,
+      scale: check.number("scale", scale ?? headDim ** -0.5, { above: 0 }),
+      ...random?.values,
+    },
+    constants: { CAUSAL: check.flag("causal", causal), ...headConstants(headDim, valueDim), ...random?.constants },
+    queryShape: [size("B"), queryHeads, size("M"), headDim],
+    keyShape: [size("B"), keyHeads, size("N"), headDim],
+    valueDim,
+    dtype: operands[first]!.dtype as Call["dtype"],
+  };
+}
+
+const smallOffsets = 2n ** 31n;
+
+/** What the kernels with dropout take; undefined where nothing is dropped. */
+function dropoutValues(check: ArgumentChecker, dropout: DropoutArguments | undefined) {
+  if (dropout === undefined) return undefined;
+  const { probability, rounds = 6 } = dropout;
+  check.number("dropout.probability", probability, { from: 0, below: 1 });
+  check.integer("dropout.rounds", rounds, 1);
+  const word = (name: "seed" | "offset"): bigint => {
+    const value = dropout[name];
+    const whole = typeof value === "bigint" || Number.isSafeInteger(value);
+    if (!whole || BigInt(value) < -(2n ** 63n) || BigInt(value) >= 2n ** 64n)
+      check.fail("ARGUMENT_VALUE", `"dropout.${name}" must be an integer of 64 bits, got ${String(value)}`);
+    return BigInt.asIntN(64, BigInt(value));
+  };
+  const [seed, offset] = [word("seed"), word("offset")];
+  if (probability === 0) return undefined;
+  const wide = offset < -smallOffsets || offset >= smallOffsets;
+  return { values: { probability, seed, offset }, constants: { DROPOUT_ROUNDS: rounds, WIDE_OFFSET: wide } };
+}
+
+/** Enqueues the forward kernel. */
+export function launchForward(call: Call, given: Tensor | undefined): { out: Tensor; lse: Tensor } {
+  const { check, kernels, values, constants, queryShape, valueDim, dtype } = call;
+  const { device } = check;
+  const rows = queryShape.slice(0, 3);
+  const out = check.output("out", given, [...rows, valueDim], dtype);
+  const lse = device.empty(rows, "f32");
+  if (lse.size > 0) {
+    const blocks = forwardConfiguration(device.backend, queryShape[3], valueDim, queryShape[2]);
+    device.launch(kernels.forward, { ...values, out, lse }, { constants: { ...blocks, ...constants } });
+  }
+  return { out, lse };
+}
+
+/** Enqueues the kernel of column sums: f32 [B, Hq, N]. They are those of the undropped weights, with dropout too. */
+export function launchTotal({ check, kernels, values, constants, ...call }: Call, lse: Tensor): Tensor {
+  const { queryShape, keyShape, valueDim } = call;
+  const { device } = check;
+  const total = device.empty([queryShape[0], queryShape[1], keyShape[2]], "f32");
+  if (total.size > 0) {
+    const blocks = backwardConfiguration(device.backend, queryShape[3], valueDim);
+    device.launch(kernels.total, { ...values, lse, total }, { constants: { ...blocks, ...constants } });
+  }
+  return total;
+}
+
+/** Enqueues the backward kernels. The gradients by the name of their operand; views of two tensors. */
+export function launchBackward(
+  call: Call,
+  { out, lse, dout }: { readonly out: Tensor; readonly lse: Tensor; readonly dout: Tensor },
+): Record<string, Tensor> {
+  const { check, kernels, values, constants, queryShape, keyShape, valueDim, dtype } = call;
+  const [batch, queryHeads, queries, headDim] = queryShape;
+  const { device } = check;
+  check.tensor("out", out, ["B", "Hq", "M", "E"], [dtype]);
+  check.tensor("lse", lse, ["B", "Hq", "M"], ["f32"]);
+  check.tensor("dout", dout, ["B", "Hq", "M", "E"], [dtype]);
+
+  const { variant } = kernels;
+  const [queryNames, keyNames] = [operandNames(variant, "queries"), operandNames(variant, "keys")];
+  const blocks = backwardConfiguration(device.backend, headDim, valueDim);
+  const options = { constants: { ...blocks, ...constants } };
+  const statistics = device.empty([2, batch, queryHeads, queries], "f32");
+  const dq = device.empty([queryNames.length, ...queryShape], dtype);
+  const dkv = device.empty([keyNames.length + 1, ...keyShape.slice(0, 3), Math.max(headDim, valueDim)], dtype);
+  if (statistics.size > 0) {
+    const { VALUE_DIM, PAD_VALUE } = headConstants(headDim, valueDim);
+    const blocksOfRows = { BLOCK_M: blocks.BLOCK_M, VALUE_DIM, PAD_VALUE };
+    device.launch(attentionBackwardStatistics, { out, dout, lse, statistics }, { constants: blocksOfRows });
+    device.launch(kernels.backwardQueries, { ...values, dout, statistics, dq }, options);
+  }
+  if (dkv.size > 0) device.launch(kernels.backwardKeys, { ...values, dout, statistics, dkv }, options);
+
+  const part = (stack: Tensor, i: number, width: number): Tensor => {
+    using one = stack.slice(0, i, i + 1);
+    using narrow = one.slice(4, 0, width);
+    return narrow.reshape(narrow.shape.slice(1));
+  };
+  const gradients = Object.fromEntries([
+    ...queryNames.map((name, i) => [name, part(dq, i, headDim)]),
+    ...keyNames.map((name, i) => [name, part(dkv, i, headDim)]),
+    ["v", part(dkv, keyNames.length, valueDim)],
+  ]);
+  for (const tensor of [statistics, dq, dkv]) tensor.dispose();
+  return gradients;
+}

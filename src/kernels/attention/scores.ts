@@ -1,0 +1,298 @@
+/**
+ * @file The tiles of the score matrix, as every attention kernel sees them: rows are what the program keeps, columns what it walks. From
+ * a variant come the logits of a tile and, for the backward kernels, the way of their gradient into the kept operands.
+ */
+import { type Dim, type Scalar, type TensorView, type Tile, tl } from "../../dsl/index.ts";
+import { type KeptBlock, type Segment, segmentsOf } from "./segments.ts";
+import {
+  type BlockConstants,
+  type BlockM,
+  type BlockN,
+  loadOperand,
+  operandNames,
+  type Place,
+  type RuntimeIndex,
+  type Side,
+  type TilePosition,
+  termsOf,
+  type Variant,
+} from "./variant.ts";
+
+/** Exponentials are taken to base 2: e^x = 2^(x · log2(e)). */
+const log2e = Math.log2(Math.E);
+
+/**
+ * The exponents' shift that makes weights of logits: lse · log2(e). A query that sees no key has lse -inf; its logits are all -inf, so any
+ * finite shift makes its weights 0 and not NaN.
+ */
+export const shiftOfLse = <M extends number>(lse: Tile<"f32", readonly [M]>): Tile<"f32", readonly [M]> =>
+  tl.where(lse.eq(Number.NEGATIVE_INFINITY), 0, lse.mul(log2e));
+
+/** A kernel's variant, parameters and constants. */
+export interface Context {
+  readonly variant: Variant;
+  readonly p: any;
+  readonly c: BlockConstants;
+}
+
+type HeadDim = Dim<"HEAD_DIM">;
+type OperandTiles<R extends number> = Readonly<Record<string, Tile<"T", readonly [R, HeadDim]>>>;
+/** Gradients by the name of their operand, still to be multiplied by the scale. */
+export type Gradients<R extends number> = Readonly<Record<string, Tile<"f32", readonly [R, HeadDim]>>>;
+
+/** Rows and columns of a tile, by the side that a program keeps. */
+interface Extents {
+  queries: readonly [rows: BlockM, columns: BlockN];
+  keys: readonly [rows: BlockN, columns: BlockM];
+}
+
+/** What a program keeps while it walks: a block of one side, with the tiles of its operands. */
+export interface Kept<S extends Side> {
+  readonly block: KeptBlock<Extents[S][0]>;
+  readonly operands: OperandTiles<Extents[S][0]>;
+}
+
+/** One tile: R rows, kept, and W columns, walked. */
+export interface ScoreTile<R extends number, W extends number> {
+  /** Index of the first column. `full`: all columns exist. */
+  readonly first: RuntimeIndex;
+  readonly full: boolean;
+  /** -Infinity where a query does not see a key. */
+  readonly logits: Tile<"f32", readonly [R, W]>;
+  /** `values` where dropout keeps the weight, else 0. */
+  drop(values: Tile<"f32", readonly [R, W]>): Tile<"f32", readonly [R, W]>;
+  /** The rows of "v" or "dout" that belong to the columns. */
+  load(name: "v" | "dout"): Tile<"T", readonly [W, Dim<"VALUE_DIM">]>;
+  /** Adds to the gradient of each kept operand: the gradient of the logits times the operand's partner. */
+  accumulate(gradient: Tile<"f32", readonly [R, W]>, sums: Gradients<R>): Gradients<R>;
+}
+
+/** The tiles of one program. */
+export interface Scores<R extends number, W extends number> {
+  /** logit · factor is the exponent to base 2 in the softmax. Positive. */
+  readonly factor: Scalar<"f32">;
+  /** Runs `body` over the tiles in which a query sees a key, always in the same order. */
+  walk<S extends tl.State>(state: S, body: (tile: ScoreTile<R, W>, state: S) => S): S;
+}
+
+/**
+ * The position of a program in the grid [blocks, heads, batch], whose heads are those of `side`. For "keys", `member` says which of the query
+ * heads that share the key head.
+ */
+export function placeOf({ variant, p, c }: Context, side: Side, member?: RuntimeIndex): Place {
+  const { q } = termsOf(variant)[0]!;
+  const [queries, values] = [p[q] as TensorView<"T", 4>, p.v as TensorView<"T", 4>];
+  const batch = tl.programId(2);
+  const heads = queries.shape(1);
+  const group = heads.div(values.shape(1));
+  const own = tl.programId(1);
+  const head = side === "queries" ? own : member ? own.mul(group).add(member) : own.mul(group);
+  return {
+    batch,
+    head,
+    heads,
+    keyHead: side === "queries" ? own.div(group) : own,
+    group,
+    queries: queries.shape(2),
+    keys: variant.keyCount?.(p, batch, c) ?? values.shape(2),
+  };
+}
+
+const extentOf = (side: Side, { BLOCK_M, BLOCK_N }: BlockConstants): number => (side === "queries" ? BLOCK_M : BLOCK_N);
+const otherSide = (side: Side): Side => (side === "queries" ? "keys" : "queries");
+
+/** What makes up for dropped weights; 1 without dropout. */
+export const dropoutScale = ({ variant, p, c }: Context, at: Place): Scalar<"f32"> | 1 =>
+  variant.dropout?.(p, at, c as never).scale ?? 1;
+
+/** Rows of an operand from `first` on. `rowsExist`: no row lies outside. */
+function loadTile(
+  { variant, p, c }: Context,
+  at: Place,
+  name: string,
+  side: Side,
+  first: RuntimeIndex,
+  rowsExist: boolean,
+): Tile<"T", any> {
+  const isValue = name === "v" || name === "dout";
+  const [dim, padded] = isValue ? [c.VALUE_DIM, c.PAD_VALUE] : [c.HEAD_DIM, c.PAD_HEAD];
+  const tile = { name, side, first, shape: [extentOf(side, c), dim], inBounds: [rowsExist, !padded] } as const;
+  return variant.load?.(p, at, tile, c as never) ?? loadOperand(p, at, tile);
+}
+
+/** Loads what a program keeps, from row `first` on. */
+export function keep<S extends Side>(context: Context, side: S, first: RuntimeIndex, at: Place): Kept<S> {
+  const operands = operandNames(context.variant, side).map((name) => [
+    name,
+    loadTile(context, at, name, side, first, false),
+  ]);
+  return {
+    block: { side, first, extent: extentOf(side, context.c) as Extents[S][0] },
+    operands: Object.fromEntries(operands),
+  };
+}
+
+/** The kept rows of "v" or "dout". */
+export const keepValues = <S extends Side>(
+  context: Context,
+  name: "v" | "dout",
+  { block: { side, first } }: Kept<S>,
+  at: Place,
+): Tile<"T", readonly [Extents[S][0], Dim<"VALUE_DIM">]> => loadTile(context, at, name, side, first, false);
+
+/** Gradients of 0 for every kept operand. */
+export const noGradients = <S extends Side>({ operands }: Kept<S>): Gradients<Extents[S][0]> =>
+  Object.fromEntries(Object.entries(operands).map(([name, { shape }]) => [name, tl.zeros(shape, "f32")]));
+
+/** The tiles of the kept block at a place. Runs the variant's hooks. */
+export const scoresOf = <S extends Side>(
+  context: Context,
+  kept: Kept<S>,
+  at: Place,
+): Scores<Extents[S][0], Extents[S][1]> => makeScores<any, any>(context, kept as Kept<any>, at) as never;
+
+function makeScores<R extends number, W extends number>(
+  context: Context,
+  { block, operands }: { block: KeptBlock<R>; operands: OperandTiles<R> },
+  at: Place,
+): Scores<R, W> {
+  const { variant, p, c } = context;
+  const { side } = block;
+  const [walked, columns] = [otherSide(side), extentOf(otherSide(side), c) as W];
+  /** By term: the names of the kept operand and of its partner. */
+  const pairs = termsOf(variant).map(({ q, k }) => (side === "queries" ? ([q, k] as const) : ([k, q] as const)));
+  const segments = segmentsOf(variant, block, columns, p, at, c);
+  const transform = variant.logits?.(p, at, c as never);
+  const dropout = variant.dropout?.(p, at, c as never);
+  const scale: Scalar<"f32"> = p.scale;
+  const row = tl.arange(0, block.extent).add(block.first).perRow();
+
+  const tileAt = (segment: Segment<R>, first: RuntimeIndex): ScoreTile<R, W> => {
+    const column = tl.arange(0, columns).add(first).perColumn() as Columns<W>;
+    const position = positionOf(side, row, column, block.first, first);
+    const load = (name: string) => loadTile(context, at, name, walked, first, segment.full);
+    const terms = [...new Set(segment.parts.map(({ term }) => term))];
+    const partners = new Map<string, Tile<"T", readonly [W, HeadDim]>>();
+    for (const term of terms) partners.set(pairs[term]![1], partners.get(pairs[term]![1]) ?? load(pairs[term]![1]));
+    const products = new Map(
+      terms.map((term) => {
+        const [own, partner] = pairs[term]!;
+        return [term, tl.dot(operands[own]!, partners.get(partner)!.trans())];
+      }),
+    );
+
+    const product = selectProduct(segment, column, products);
+    const scaled = transform ? product.mul(scale) : product;
+    const transformed = transform ? spoken<R, W>(transform.apply(spoken(scaled), position)) : product;
+    const logits = segment.full ? transformed : hide(segment, column, transformed);
+    const keep = dropout && once(() => spoken<R, W, "bool">(dropout.keep(position)));
+
+    return {
+      first,
+      full: segment.full,
+      logits,
+      drop: (values) => (keep ? tl.where(keep(), values, 0) : values),
+      load,
+      accumulate(gradient, sums) {
+        const slope = transform?.slope?.(spoken(scaled), spoken(transformed), position);
+        const ofProduct = slope ? gradient.mul(spoken<R, W>(slope)) : gradient;
+        const next = { ...sums };
+        for (const term of terms) {
+          const [own, name] = pairs[term]!;
+          const partner = partners.get(name)!;
+          const share = terms.length === 1 ? ofProduct : shareOf(segment, column, term, ofProduct);
+          next[own] = tl.dot(share.to(partner.dtype), partner, next[own]);
+        }
+        return next;
+      },
+    };
+  };
+
+  return {
+    factor: transform ? tl.full([], log2e, "f32") : scale.mul(log2e),
+    walk: (state, body) =>
+      segments.reduce((s, segment) => segment.loop(s, (first, inner) => body(tileAt(segment, first), inner)), state),
+  };
+}
+
+type Columns<W extends number> = Tile<"i32", readonly [1, W]>;
+type Matrix<R extends number, W extends number, T extends "f32" | "bool" = "f32"> = Tile<T, readonly [R, W]>;
+
+/** Hooks speak of [queries, keys] whatever a program keeps (see `TilePosition`): this passes a tile between the two ways of naming axes. */
+const spoken = <R extends number, W extends number, T extends "f32" | "bool" = "f32">(tile: Matrix<any, any, T>) =>
+  tile as Matrix<R, W, T>;
+
+function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
+/** Of each part of a segment the products of its own term. */
+function selectProduct<R extends number, W extends number>(
+  { parts }: Segment<R>,
+  column: Columns<W>,
+  products: ReadonlyMap<number, Matrix<R, W>>,
+): Matrix<R, W> {
+  const last = products.get(parts.at(-1)!.term)!;
+  if (products.size === 1) return last;
+  return parts
+    .slice(0, -1)
+    .reduceRight((rest, { term, to }) => tl.where(column.lt(to!.perRow()), products.get(term)!, rest), last);
+}
+
+/** Logits with -Infinity where the segment's outer edges hide a key from a query. */
+const hide = <R extends number, W extends number>(
+  { from, to }: Segment<R>,
+  column: Columns<W>,
+  logits: Matrix<R, W>,
+): Matrix<R, W> => tl.where(between(column, from, to)!, logits, Number.NEGATIVE_INFINITY);
+
+/** The values where a segment's logits come from `term`, else 0. */
+function shareOf<R extends number, W extends number>(
+  { parts }: Segment<R>,
+  column: Columns<W>,
+  term: number,
+  values: Matrix<R, W>,
+): Matrix<R, W> {
+  const inside = parts.filter((part) => part.term === term).map(({ from, to }) => between(column, from, to)!);
+  return tl.where(
+    inside.reduce((a, b) => a.or(b)),
+    values,
+    0,
+  );
+}
+
+/** from <= column < to in each row; undefined without a bound. */
+function between<R extends number, W extends number>(
+  column: Columns<W>,
+  from: Tile<"i32", readonly [R]> | undefined,
+  to: Tile<"i32", readonly [R]> | undefined,
+): Matrix<R, W, "bool"> | undefined {
+  const above = from && column.ge(from.perRow());
+  const below = to && column.lt(to.perRow());
+  return above && below ? above.and(below) : (above ?? below);
+}
+
+function positionOf<R extends number, W extends number>(
+  side: Side,
+  row: Tile<"i32", readonly [R, 1]>,
+  column: Columns<W>,
+  firstRow: RuntimeIndex,
+  firstColumn: RuntimeIndex,
+): TilePosition {
+  const [rows, columns] = [row.shape[0], column.shape[1]];
+  return side === "queries"
+    ? {
+        query: row as never,
+        key: column as never,
+        load: (matrix) => matrix.load([firstRow, firstColumn], [rows, columns]) as never,
+      }
+    : {
+        query: column as never,
+        key: row as never,
+        load: (matrix) => matrix.load([firstColumn, firstRow], [columns, rows]).trans() as never,
+      };
+}
