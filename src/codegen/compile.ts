@@ -29,8 +29,14 @@ export function parseTarget(text: string): Target {
  * Compiles a kernel definition (specialised by `constants`, `dtypes`, `facts`), or a kernel that is traced already.
  * @throws TraceError where the kernel's own code breaks a rule, CompileError where the target cannot express it.
  */
-export function compile(kernel: KernelDefinition | Kernel, target: Target, options: CompileOptions = {}): CompiledKernel {
+export function compile(
+  kernel: KernelDefinition | Kernel,
+  target: Target,
+  options: CompileOptions = {},
+): CompiledKernel {
   const traced = isKernelDefinition(kernel) ? kernel.trace(options) : kernel;
   const optimized = optimize(traced, options);
-  return target === "wgsl" ? compileWgsl(optimized, options.capabilities ?? defaultCapabilities) : compilePtx(optimized, { target });
+  return target === "wgsl"
+    ? compileWgsl(optimized, options.capabilities ?? defaultCapabilities)
+    : compilePtx(optimized, { target });
 }

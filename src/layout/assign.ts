@@ -9,7 +9,7 @@
  * 3. Demands flow backward: every user asks its operands for a layout. A free operand is computed in it; another gets a
  *    `convert_layout` right after its definition, which is outside the loop for a value that the loop only reads.
  */
-import type { Block, Kernel, Operation, Value } from "../ir/index.ts";
+import { type Block, type Kernel, type Operation, ops, type Value } from "../ir/index.ts";
 import { Demands } from "./assign-demands.ts";
 import { emitLaidOut } from "./assign-emit.ts";
 import {
@@ -64,6 +64,14 @@ function choosePrimaries(
     }
     return best;
   };
+  /** What anchors ask of block parameters that nothing decides: of a pointer, say, that a loop carries only to load from it. */
+  const wishes = new Map<Value, Primary>();
+  const wish = (value: Value, wanted: Primary): void => {
+    if (!ranked(value) || primaries.has(value)) return;
+    const { definition } = value;
+    if (!definition) wishes.set(value, wishes.get(value) ?? wanted);
+    else if (ops[definition.opcode].elementwise) for (const operand of definition.operands) wish(operand, wanted);
+  };
   const set = (value: Value, layout: LinearLayout | undefined, weight: number): void => {
     if (layout && ranked(value)) primaries.set(value, { layout, weight });
   };
@@ -82,6 +90,7 @@ function choosePrimaries(
     const anchor = operands.some(ranked) || results.some(ranked) ? policy.anchor(operation, primaryOf) : undefined;
     anchors.set(operation, anchor);
     const weight = anchor?.weight ?? 1;
+    for (const [i, layout] of anchor?.operands?.entries() ?? []) if (layout) wish(operands[i]!, { layout, weight });
     if (anchor?.results) for (const [i, result] of results.entries()) set(result, anchor.results[i], weight);
     if (results.every((result) => !ranked(result) || primaries.has(result)) || alwaysFree.has(opcode)) return;
 
@@ -103,7 +112,8 @@ function choosePrimaries(
       case "reshape":
         return moved((layout) => layoutOfReshape(layout, attributes.shape as number[]));
       case "join":
-        return moved(layoutOfJoin);
+        // Never free: not every layout of the result lets a thread hold both of a pair, and then only a conversion gives it.
+        return moved(layoutOfJoin) ?? { layout: layoutOfJoin(policy.default(rankedType(operands[0]!))), weight: 0 };
       case "split": {
         const half = source && layoutOfSplit(source.layout);
         return half ? { ...source, layout: half } : byDefault();
@@ -130,7 +140,8 @@ function choosePrimaries(
     const initial = loop.operands.slice(3);
     carried.forEach((parameter, i) => {
       if (!ranked(parameter)) return;
-      const primary = primaries.get(yielded[i]!) ?? primaries.get(initial[i]!) ?? settle(parameter);
+      const decided = primaries.get(yielded[i]!) ?? primaries.get(initial[i]!) ?? wishes.get(parameter);
+      const primary = decided ?? settle(parameter);
       primaries.set(parameter, primary);
       primaries.set(loop.results[i]!, primary);
     });

@@ -124,4 +124,29 @@ describe("assignLayouts", () => {
     const converted = opsOf(kernel, "convert_layout").map((operation) => operation.operands[0]!.definition!.opcode);
     expect(converted.sort()).toEqual(["cast", "trans"]);
   });
+
+  it("gives a pointer that a loop carries only to load from it the layout of the load", () => {
+    const coalesced = loads([512]);
+    const walking = kernelOf((b, view, at) => {
+      const base = b.value("splat", [b.value("view_pointer", [view])], { shape: [512] });
+      const start = b.value("add_pointer", [base, b.value("arange", [], { start: 0, end: 512 })]);
+      const iv = blockParameter(tileType("i32"), "i");
+      const pointer = blockParameter(start.type, "pointer");
+      const body = b.block([iv, pointer], () => {
+        b.create("store", [pointer, b.value("load", [pointer])]);
+        b.create("yield", [b.value("add_pointer", [pointer, b.constant(512, "i32", [512])])]);
+      });
+      b.create("loop", [at, at, at, start], {}, { blocks: [body] });
+    });
+    const { kernel: laid, layouts: chosen } = assignLayouts(walking, {
+      anchor: (operation) =>
+        operation.opcode === "load"
+          ? { operands: [coalesced], results: [coalesced] }
+          : policy.anchor(operation, () => undefined),
+      default: policy.default,
+    });
+    const [loop] = opsOf(laid, "loop");
+    expect(chosen.get(loop!.blocks[0]!.parameters[1]!)!.equals(coalesced)).toBe(true);
+    expect(opsOf(laid, "convert_layout")).toEqual([]);
+  });
 });
