@@ -445,6 +445,26 @@ export function describeTraining(title: string, device: () => Device): void {
           expect(Math.abs(read[i]! - value)).toBeLessThanOrEqual(Math.abs(value) * unit + 1e-6);
       });
 
+      it("keeps updates in the master copy that are lost in 16 bits", async () => {
+        const parameter = tensor([1], [1], "bf16");
+        const master = tensor([1], [1], "f32");
+        const [firstMoment, secondMoment] = [device().zeros([1], "f32"), device().zeros([1], "f32")];
+        const state = {
+          firstMoment,
+          secondMoment,
+          gradient: tensor([1], [1], "f32"),
+          learningRate: 1e-3,
+          weightDecay: 0,
+        };
+        // Each step moves by 0.001; numbers of bf16 below 1 are 2^-8 = 0.0039 apart.
+        const seen: number[] = [];
+        for (let step = 1; step <= 4; step++) {
+          adamWStep({ ...state, parameter, master, step });
+          seen.push(((await parameter.read()) as Float32Array)[0]!);
+        }
+        expect(seen).toEqual([1, 1 - 2 ** -8, 1 - 2 ** -8, 1 - 2 ** -8]);
+      });
+
       it("undoes the scale of a gradient; moves nothing at learning rate 0", async () => {
         const [start, gradient] = [randomValues("f32", 8, 1), randomValues("f32", 8, 2)];
         const run = async (learningRate: number, scale: number) => {

@@ -22,7 +22,7 @@ export interface MatmulArguments {
   readonly accumulate?: boolean;
 }
 
-/** Block sizes by backend; fewer rows where `a` has fewer (a decoding step has one). */
+/** Block sizes by backend; shorter along M and K where the matrices are (a decoding step has one row). */
 const blocks: Readonly<Record<Backend, { BLOCK_M: number; BLOCK_N: number; BLOCK_K: number }>> = {
   // 128 x 128 x 32: the textbook shape of the A100, 8 warps of 64 x 32.
   cuda: { BLOCK_M: 128, BLOCK_N: 128, BLOCK_K: 32 },
@@ -55,12 +55,13 @@ export function matmul({
   if (out.size === 0) return out;
   const { backend } = check.device;
   const { BLOCK_M, BLOCK_N, BLOCK_K } = blocks[backend];
+  const noLonger = (block: number, size: number): number => Math.min(block, Math.max(16, nextPowerOfTwo(size)));
   // As many bytes along K in f32 as in 16 bits: more would not stay in registers on the way.
   const wide = backend === "cuda" && (a.dtype === "f32" || b.dtype === "f32");
   const constants = {
     BLOCK_N,
-    BLOCK_K: wide ? BLOCK_K / 2 : BLOCK_K,
-    BLOCK_M: Math.min(BLOCK_M, Math.max(16, nextPowerOfTwo(rows))),
+    BLOCK_K: noLonger(wide ? BLOCK_K / 2 : BLOCK_K, check.size("K")),
+    BLOCK_M: noLonger(BLOCK_M, rows),
     TRANSPOSE_A: transposeA,
     TRANSPOSE_B: transposeB,
     ACCUMULATE: accumulate,
