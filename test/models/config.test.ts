@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
+import { plainRope } from "../../src/kernels/index.ts";
 import { parseConfig } from "../../src/models/aquila2/config.ts";
 import { ConfigError } from "../../src/support/errors.ts";
 import { errorOf, fixtureDirectory } from "./files.ts";
@@ -34,7 +35,7 @@ test("the fixture's config", async () => {
     headDim: 32,
     maxPositions: 256,
     rmsNormEpsilon: 1e-5,
-    ropeTheta: 10000,
+    rope: plainRope(10000, 256),
     tieWordEmbeddings: false,
     dtype: "bf16",
     bosTokenId: 2046,
@@ -42,13 +43,20 @@ test("the fixture's config", async () => {
   });
 });
 
+test("the rotary embedding of the 16K chat models: position interpolation", () => {
+  expect(parse({ rope_scaling: { type: "linear", factor: 4 } }).rope).toEqual({
+    ...plainRope(10000, 4096),
+    scaling: { type: "linear", factor: 4 },
+  });
+});
+
 test("defaults and alternatives", () => {
   expect(parse()).toMatchObject({ heads: 48, kvHeads: 8, headDim: 128 });
   expect(parse({ num_key_value_heads: undefined })).toMatchObject({ kvHeads: 48 });
   expect(parse({ head_dim: 96 })).toMatchObject({ headDim: 96 });
-  expect(parse({ rope_theta: undefined })).toMatchObject({ ropeTheta: 10000 });
+  expect(parse({ rope_theta: undefined })).toMatchObject({ rope: { theta: 10000 } });
   expect(parse({ rope_theta: undefined, rope_parameters: { rope_type: "default", rope_theta: 5e5 } })).toMatchObject({
-    ropeTheta: 5e5,
+    rope: { theta: 5e5 },
   });
   expect(parse({ eos_token_id: [100006, 100007] })).toMatchObject({ eosTokenIds: [100006, 100007] });
   expect(parse({ eos_token_id: null, bos_token_id: null })).toMatchObject({ eosTokenIds: [], bosTokenId: undefined });
@@ -82,15 +90,16 @@ describe("each refusal names the key, its value and what is accepted", () => {
     [{ rms_norm_eps: undefined }, /"rms_norm_eps" is missing; accepted: a number above 0/],
     [{ rms_norm_eps: -1e-5 }, /"rms_norm_eps" is -0.00001/],
     [{ rope_theta: "big" }, /"rope_theta" is "big"/],
+    // The forms themselves: test/kernels/rope-config.test.ts.
+    [{ rope_scaling: { type: "linear" } }, /"rope_scaling.factor" is missing/],
+    [{ rope_parameters: { partial_rotary_factor: 0.5 } }, /partial_rotary_factor of 1 only/],
+    [{ rope_interleave: true }, /rope_interleave of false/],
     [
-      { rope_scaling: { type: "linear", factor: 4 } },
-      /"rope_scaling" is an object; accepted: null .*linear.*not built yet/,
+      {
+        rope_parameters: { rope_type: "su", short_factor: [1], long_factor: [1], original_max_position_embeddings: 64 },
+      },
+      /short_factor has 1 numbers; accepted: 64/,
     ],
-    [
-      { rope_parameters: { rope_type: "yarn", factor: 4 } },
-      /"rope_parameters" is an object; accepted: null or .*not built yet/,
-    ],
-    [{ rope_parameters: { rope_type: "default", partial_rotary_factor: 0.5 } }, /"rope_parameters"/],
     [{ tie_word_embeddings: "no" }, /"tie_word_embeddings" is "no"; accepted: true or false/],
     [{ torch_dtype: "int8" }, /"torch_dtype" is "int8"; accepted: float32, float16, bfloat16/],
     [{ torch_dtype: "toString" }, /"torch_dtype" is "toString"/],

@@ -64,7 +64,7 @@ export function referenceLogits({ config, weights }: ReferenceModel, ids: readon
     for (let t = 0; t < tokens; t++) {
       for (let h = 0; h < count; h++) {
         for (let i = 0; i < half; i++) {
-          const angle = t * config.ropeTheta ** (-i / half);
+          const angle = t * config.rope.theta ** (-i / half);
           const at = (t * count + h) * headDim + i;
           const [a, b] = [x[at]!, x[at + half]!];
           x[at] = a * Math.cos(angle) - b * Math.sin(angle);

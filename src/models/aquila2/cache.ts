@@ -3,16 +3,22 @@ import type { Device, Tensor } from "../../runtime/index.ts";
 import { ArgumentError } from "../../support/errors.ts";
 import type { ModelConfig } from "./config.ts";
 import type { ModelDType } from "./parameters.ts";
+import { type Positions, RotaryTables } from "./positions.ts";
 
-/** Room for `capacity` tokens of one sequence. Keys are stored after the rotary embedding. */
+/** Room for `capacity` tokens of one sequence. Keys are stored after the rotary embedding; under a scheme, after each of the two. */
 export class KeyValueCache implements Disposable {
   readonly capacity: number;
   /** Per layer, [capacity, kvHeads · headDim]. */
   readonly keys: readonly Tensor[];
   readonly values: readonly Tensor[];
+  /** Keys at their far positions; empty without a scheme. */
+  readonly farKeys: readonly Tensor[];
+  readonly positions: Positions;
+  /** [capacity, ...] */
+  readonly rotary: RotaryTables;
   #length = 0;
 
-  constructor(device: Device, config: ModelConfig, dtype: ModelDType, capacity: number) {
+  constructor(device: Device, config: ModelConfig, dtype: ModelDType, capacity: number, positions: Positions) {
     if (!Number.isInteger(capacity) || capacity < 1) {
       throw new ArgumentError(
         "CACHE_CAPACITY",
@@ -24,6 +30,9 @@ export class KeyValueCache implements Disposable {
       Array.from({ length: config.layers }, () => device.empty([capacity, config.kvHeads * config.headDim], dtype));
     this.keys = make();
     this.values = make();
+    this.positions = positions;
+    this.rotary = new RotaryTables(device, config.headDim, positions, capacity);
+    this.farKeys = this.rotary.far ? make() : [];
   }
 
   /** Tokens in the cache. */
@@ -45,6 +54,7 @@ export class KeyValueCache implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const tensor of [...this.keys, ...this.values]) tensor.dispose();
+    for (const tensor of [...this.keys, ...this.values, ...this.farKeys]) tensor.dispose();
+    this.rotary[Symbol.dispose]();
   }
 }

@@ -2,6 +2,7 @@
  * @file `config.json` of an Aquila2- or Llama-shaped model, read into `ModelConfig`. Every key that changes the arithmetic is either
  * understood or refused: a checkpoint never runs as a slightly different model in silence.
  */
+import { type RopeConfig, readRopeConfig, ropeFrequencies } from "../../kernels/index.ts";
 import { ConfigError } from "../../support/errors.ts";
 import { describe, isRecord } from "../../support/json.ts";
 
@@ -20,7 +21,7 @@ export interface ModelConfig {
   /** The trained context length, tokens. */
   readonly maxPositions: number;
   readonly rmsNormEpsilon: number;
-  readonly ropeTheta: number;
+  readonly rope: RopeConfig;
   /** The output projection is the embedding table. */
   readonly tieWordEmbeddings: boolean;
   /** The dtype that the weights were saved in, when the file says so. */
@@ -36,7 +37,6 @@ const neutralValues: Readonly<Record<string, readonly unknown[]>> = {
   attention_bias: [false],
   mlp_bias: [false],
   attention_dropout: [0],
-  partial_rotary_factor: [1],
   sliding_window: [null],
   use_sliding_window: [false],
   quantization_config: [null],
@@ -77,7 +77,8 @@ function readConfig(json: Record<string, unknown>, place: string): ModelConfig {
       ? (value as number)
       : refuse(key, "an integer of at least 1");
   };
-  const positive = (key: string, value = json[key]): number => {
+  const positive = (key: string): number => {
+    const value = json[key];
     return typeof value === "number" && value > 0 && value < Number.POSITIVE_INFINITY
       ? value
       : refuse(key, "a number above 0");
@@ -90,7 +91,6 @@ function readConfig(json: Record<string, unknown>, place: string): ModelConfig {
       refuse(key, `${accepted.map((value) => JSON.stringify(value)).join(" or ")} (this model has no other form)`);
     }
   }
-  refuseRopeVariants(json, refuse);
 
   const vocabSize = count("vocab_size");
   const hiddenSize = count("hidden_size");
@@ -112,8 +112,8 @@ function readConfig(json: Record<string, unknown>, place: string): ModelConfig {
       : refuse(key, `token ids from 0 to ${vocabSize - 1} (vocab_size - 1)`);
   const eos = isGiven("eos_token_id") ? json.eos_token_id : [];
 
-  const nested = isRecord(json.rope_parameters) ? json.rope_parameters.rope_theta : undefined;
-  const ropeTheta = json.rope_theta ?? nested ?? 10000; // absent from older files of both model types, which use this value
+  const rope = readRopeConfig(json, { place });
+  checkRope(rope, headDim, place);
 
   const dtypeKey = isGiven("dtype") ? "dtype" : "torch_dtype"; // "dtype" since transformers 5
   const dtypeName = isGiven(dtypeKey) ? json[dtypeKey] : undefined;
@@ -132,9 +132,9 @@ function readConfig(json: Record<string, unknown>, place: string): ModelConfig {
     heads,
     kvHeads,
     headDim,
-    maxPositions: count("max_position_embeddings"),
+    maxPositions: rope.maxPositions,
     rmsNormEpsilon: positive("rms_norm_eps"),
-    ropeTheta: positive("rope_theta", ropeTheta),
+    rope,
     tieWordEmbeddings: tie,
     dtype: dtypeName === undefined ? undefined : dtypes[dtypeName as keyof typeof dtypes],
     bosTokenId: isGiven("bos_token_id") ? tokenId("bos_token_id", json.bos_token_id) : undefined,
@@ -142,15 +142,17 @@ function readConfig(json: Record<string, unknown>, place: string): ModelConfig {
   };
 }
 
-/** Scaled rotary embeddings are another model at every length: refused until they are built. */
-function refuseRopeVariants(json: Record<string, unknown>, refuse: (key: string, accepted: string) => never): void {
-  const later = "scaled rotary embeddings, such as linear, dynamic and yarn, are not built yet";
-  if (json.rope_scaling !== undefined && json.rope_scaling !== null) refuse("rope_scaling", `null (${later})`);
-  const parameters = json.rope_parameters; // transformers 5 keeps rope_theta here
-  if (parameters === undefined || parameters === null) return;
-  const isPlain =
-    isRecord(parameters) &&
-    parameters.rope_type === "default" &&
-    Object.keys(parameters).every((key) => key === "rope_type" || key === "rope_theta");
-  if (!isPlain) refuse("rope_parameters", `null or { "rope_type": "default", "rope_theta": number } (${later})`);
+/** @throws ConfigError `CONFIG_VALUE` for a variant that does not fit the head, or that the rotary kernel does not have. */
+export function checkRope(rope: RopeConfig, headDim: number, place: string): void {
+  try {
+    ropeFrequencies(rope, { headDim });
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new ConfigError(error.code, `${place}: ${error.message}`, { cause: error });
+  }
+  const refuse = (key: string, accepted: string): never => {
+    throw new ConfigError("CONFIG_VALUE", `${place}: this model is built for ${key} of ${accepted} only.`);
+  };
+  if (rope.layout !== "half") refuse("rope_interleave", "false (half-split pairs)");
+  if (rope.partialRotaryFactor !== 1 && rope.scaling.type !== "proportional") refuse("partial_rotary_factor", "1");
 }

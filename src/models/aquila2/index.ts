@@ -9,6 +9,7 @@ import { openCheckpoint } from "./checkpoint.ts";
 import { parseConfig } from "./config.ts";
 import { Aquila2 } from "./model.ts";
 import { type LoadProgress, loadParameters, type ModelDType } from "./parameters.ts";
+import { type PositionOptions, resolvePositions } from "./positions.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
 export { type ByteSource, byteSourceOf, type ModelFiles, modelFilesOf, modelFilesOfDirectory } from "./byte-source.ts";
@@ -18,6 +19,7 @@ export { type ModelConfig, parseConfig } from "./config.ts";
 export type { GenerateOptions, Piece } from "./generate.ts";
 export { Aquila2 } from "./model.ts";
 export type { LayerParameters, LoadProgress, ModelDType, Parameters } from "./parameters.ts";
+export type { PositionOptions, Positions } from "./positions.ts";
 export { openSafetensors, type SafetensorsDType, type SafetensorsEntry, type SafetensorsFile } from "./safetensors.ts";
 export type { SamplingOptions } from "./sampling.ts";
 export { type DecodeOptions, type TextStream, Tokenizer } from "./tokenizer.ts";
@@ -30,12 +32,14 @@ export {
   type TrainerOptions,
 } from "./training.ts";
 
-export interface LoadOptions {
+export interface LoadOptions extends PositionOptions {
   readonly device: Device;
   /** The dtype of activations, and of weights unless it is f32, which keeps those as stored. Default: `"f32"`. */
   readonly dtype?: ModelDType;
   /** Called after each tensor. */
   readonly onProgress?: (progress: LoadProgress) => void;
+  /** Called once when a text passes the length that the model was trained for, without a scheme. Default: `console.warn`. */
+  readonly onWarning?: (message: string) => void;
 }
 
 /**
@@ -44,17 +48,18 @@ export interface LoadOptions {
  */
 export async function loadAquila2(
   directory: string | ModelFiles,
-  { device, dtype = "f32", onProgress }: LoadOptions,
+  { device, dtype = "f32", onProgress, onWarning, rope, scheme }: LoadOptions,
 ): Promise<Aquila2> {
   const files = typeof directory === "string" ? await modelFilesOfDirectory(directory) : directory;
   const names = await files.list();
   const config = parseConfig(await readText(files, "config.json"), `${files.location}: config.json`);
+  const positions = resolvePositions(config, { rope: config.rope }, { rope, scheme });
   const settings = names.includes("tokenizer_config.json") ? await readText(files, "tokenizer_config.json") : undefined;
   const tokenizer = await Tokenizer.parse(await readText(files, "tokenizer.json"), settings);
   const checkpoint = await openCheckpoint(files);
   try {
     const parameters = await loadParameters(checkpoint, config, device, dtype, onProgress);
-    return new Aquila2({ config, tokenizer, device, dtype, parameters });
+    return new Aquila2({ config, tokenizer, device, dtype, parameters, positions, onWarning });
   } finally {
     await checkpoint.close();
   }

@@ -2,7 +2,16 @@
  * @file The forward pass of a decoder on the kernels. Letters: M new tokens, N tokens with those of the cache, H hidden size,
  * Hq and Hk query and key heads, D head dim. One sequence at a time.
  */
-import { add, attention, matmul, rmsNorm, rope, swiglu } from "../../kernels/index.ts";
+import {
+  add,
+  attention,
+  matmul,
+  piecewiseAttention,
+  type RopeTable,
+  rmsNorm,
+  rope,
+  swiglu,
+} from "../../kernels/index.ts";
 import type { Tensor } from "../../runtime/index.ts";
 import type { KeyValueCache } from "./cache.ts";
 import type { ModelConfig } from "./config.ts";
@@ -13,9 +22,6 @@ import { Scope } from "./scope.ts";
 export interface ForwardContext {
   readonly config: ModelConfig;
   readonly cache: KeyValueCache;
-  /** Rotary tables for positions 0 to at least N - 1. */
-  readonly cos: Tensor;
-  readonly sin: Tensor;
 }
 
 /** One layer: x [M, H] → [M, H]. Appends the keys and values of the new tokens to the cache (without counting them). */
@@ -37,7 +43,7 @@ export function forwardLayer(context: ForwardContext, layer: number, weights: La
 
 /** Attention of the new tokens over all tokens: x [M, H] → [M, Hq·D]. */
 function attend(
-  { config, cache, cos, sin }: ForwardContext,
+  { config, cache }: ForwardContext,
   layer: number,
   weights: LayerParameters,
   x: Tensor,
@@ -53,16 +59,30 @@ function attend(
   };
   const rows = (tensor: Tensor, from: number, to: number) => scope.keep(tensor.slice(0, from, to));
   const project = (weight: Tensor) => scope.keep(matmul({ a: x, b: weight, transposeB: true }));
-  const rotated = (tensor: Tensor, out: Tensor) => rope({ x: tensor, cos, sin, startPosition: start, out });
+  const { near, far } = cache.rotary;
+  const rotate = (tensor: Tensor, table: RopeTable, out: Tensor) =>
+    rope({ x: tensor, ...table, startPosition: start, out });
+  const rotated = (tensor: Tensor, table: RopeTable) =>
+    rotate(tensor, table, scope.keep(x.device.empty([1, heads, tokens, headDim], x.dtype)));
+  const cached = (tensors: readonly Tensor[], from: number, to: number) =>
+    byHead(rows(tensors[layer]!, from, to), kvHeads);
 
   const queries = byHead(project(weights.query), heads);
-  const q = scope.keep(rotated(queries, scope.keep(x.device.empty([1, heads, tokens, headDim], x.dtype))));
-  rotated(byHead(project(weights.key), kvHeads), byHead(rows(cache.keys[layer]!, start, end), kvHeads));
+  const keys = byHead(project(weights.key), kvHeads);
+  rotate(keys, near.key, cached(cache.keys, start, end));
   matmul({ a: x, b: weights.value, transposeB: true, out: rows(cache.values[layer]!, start, end) });
 
   const out = scope.keep(x.device.empty([tokens, heads * headDim], x.dtype));
-  const k = byHead(rows(cache.keys[layer]!, 0, end), kvHeads);
-  const v = byHead(rows(cache.values[layer]!, 0, end), kvHeads);
-  attention({ q, k, v, causal: true, scale: headDim ** -0.5, out: byHead(out, heads) });
+  const shared = { v: cached(cache.values, 0, end), causal: true, scale: headDim ** -0.5, out: byHead(out, heads) };
+  const q = rotated(queries, near.query);
+  const k = cached(cache.keys, 0, end);
+  if (far === undefined) {
+    attention({ q, k, ...shared });
+    return out;
+  }
+  rotate(keys, far.key, cached(cache.farKeys, start, end));
+  const q2 = rotated(queries, far.query);
+  const k2 = cached(cache.farKeys, 0, end);
+  piecewiseAttention({ q1: q, k1: k, q2, k2, threshold: far.threshold, ...shared });
   return out;
 }

@@ -2,7 +2,7 @@
  * @file Aquila2 on the kernels of this library: a decoder with a key/value cache. `forward` is the one way through the model; `logits`
  * and `generate` are built on it.
  */
-import { embedding, matmul, rmsNorm, ropeTable } from "../../kernels/index.ts";
+import { embedding, matmul, rmsNorm } from "../../kernels/index.ts";
 import type { Device, Tensor } from "../../runtime/index.ts";
 import { ArgumentError } from "../../support/errors.ts";
 import { KeyValueCache } from "./cache.ts";
@@ -10,6 +10,7 @@ import type { ModelConfig } from "./config.ts";
 import { type GenerateOptions, generate, type Piece } from "./generate.ts";
 import { forwardLayer } from "./layers.ts";
 import type { ModelDType, Parameters } from "./parameters.ts";
+import { beyondTrained, type PositionOptions, type Positions, resolvePositions } from "./positions.ts";
 import { Scope } from "./scope.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
@@ -23,6 +24,10 @@ export interface ModelParts {
   readonly device: Device;
   readonly dtype: ModelDType;
   readonly parameters: Parameters;
+  /** Of sequences that do not name their own. Default: those of the config. */
+  readonly positions?: Positions;
+  /** Told once when a text passes the length that the model was trained for. Default: `console.warn`. */
+  readonly onWarning?: (message: string) => void;
 }
 
 export class Aquila2 implements Disposable {
@@ -31,15 +36,28 @@ export class Aquila2 implements Disposable {
   readonly device: Device;
   /** The dtype of activations. */
   readonly dtype: ModelDType;
+  /** Of sequences that do not name their own. */
+  readonly positions: Positions;
   readonly #parameters: Parameters;
-  #rotary: { positions: number; cos: Tensor; sin: Tensor } | undefined;
+  /** Undefined once it has spoken. */
+  #warn: ((message: string) => void) | undefined;
 
-  constructor({ config, tokenizer, device, dtype, parameters }: ModelParts) {
+  constructor({
+    config,
+    tokenizer,
+    device,
+    dtype,
+    parameters,
+    positions = { rope: config.rope },
+    onWarning = console.warn,
+  }: ModelParts) {
     this.config = config;
     this.tokenizer = tokenizer;
     this.device = device;
     this.dtype = dtype;
     this.#parameters = parameters;
+    this.positions = positions;
+    this.#warn = onWarning;
   }
 
   /** The weights, as they are on the device. */
@@ -47,28 +65,33 @@ export class Aquila2 implements Disposable {
     return this.#parameters;
   }
 
-  /** An empty cache for one sequence of up to `capacity` tokens. Dispose of it when the sequence is done. */
-  createCache(capacity: number): KeyValueCache {
-    return new KeyValueCache(this.device, this.config, this.dtype, capacity);
+  /**
+   * An empty cache for one sequence of up to `capacity` tokens, which is also the length by which variants such as `dynamic` choose their
+   * frequencies. Dispose of it when the sequence is done. `options`: other positions than the model's.
+   */
+  createCache(capacity: number, options: PositionOptions = {}): KeyValueCache {
+    const positions = resolvePositions(this.config, this.positions, options);
+    return new KeyValueCache(this.device, this.config, this.dtype, capacity, positions);
   }
 
   /**
    * Runs the tokens `ids`, which follow those of `cache`, and adds them to it. Returns f32 logits on the device: [ids.length,
-   * vocabSize], or [1, vocabSize] of the last token when `only` is `"last"`. Throws `ArgumentError` for an id outside of the
+   * vocabSize], or [n, vocabSize] of the last n tokens when `last` is n. Throws `ArgumentError` for an id outside of the
    * vocabulary or a cache that is too small.
    */
-  forward(ids: readonly number[], cache: KeyValueCache, only: "all" | "last" = "all"): Tensor<"f32"> {
-    this.#check(ids, cache);
+  forward(ids: readonly number[], cache: KeyValueCache, last = ids.length): Tensor<"f32"> {
+    this.#check(ids, cache, last);
+    this.#warnOnce(cache, cache.length + ids.length);
     const { layers, embedding: table, finalNorm, output } = this.#parameters;
     using scope = new Scope();
     const tokens = scope.keep(this.device.tensor(Int32Array.from(ids), { shape: [ids.length], dtype: "i32" }));
-    const context = { config: this.config, cache, ...this.#rotaryTables(cache.capacity) };
+    const context = { config: this.config, cache };
 
     let x = scope.keep(embedding({ table, ids: tokens, outDtype: this.dtype }));
     for (const [layer, weights] of layers.entries()) x = scope.keep(forwardLayer(context, layer, weights, x));
     cache.advance(ids.length);
 
-    const rows = only === "last" ? scope.keep(x.slice(0, ids.length - 1)) : x;
+    const rows = last < ids.length ? scope.keep(x.slice(0, ids.length - last)) : x;
     const normed = scope.keep(rmsNorm({ x: rows, weight: finalNorm, epsilon: this.config.rmsNormEpsilon }));
     return matmul({ a: normed, b: output, transposeB: true, outDtype: "f32" }) as Tensor<"f32">;
   }
@@ -77,14 +100,14 @@ export class Aquila2 implements Disposable {
   prefill(ids: readonly number[], cache: KeyValueCache): Tensor<"f32"> {
     let from = 0;
     for (; ids.length - from > promptChunk; from += promptChunk) {
-      this.forward(ids.slice(from, from + promptChunk), cache, "last").dispose();
+      this.forward(ids.slice(from, from + promptChunk), cache, 1).dispose();
     }
-    return this.forward(ids.slice(from), cache, "last");
+    return this.forward(ids.slice(from), cache, 1);
   }
 
   /** Logits of every token of one sequence: row-major [ids.length, vocabSize]. */
-  async logits(ids: readonly number[]): Promise<Float32Array> {
-    using cache = this.createCache(ids.length);
+  async logits(ids: readonly number[], options: PositionOptions = {}): Promise<Float32Array> {
+    using cache = this.createCache(ids.length, options);
     const all = new Float32Array(ids.length * this.config.vocabSize);
     for (let from = 0; from < ids.length; from += promptChunk) {
       using rows = this.forward(ids.slice(from, from + promptChunk), cache);
@@ -101,16 +124,13 @@ export class Aquila2 implements Disposable {
   /** Frees the weights. The device stays. */
   [Symbol.dispose](): void {
     this.#parameters[Symbol.dispose]();
-    this.#rotary?.cos.dispose();
-    this.#rotary?.sin.dispose();
-    this.#rotary = undefined;
   }
 
   dispose(): void {
     this[Symbol.dispose]();
   }
 
-  #check(ids: readonly number[], cache: KeyValueCache): void {
+  #check(ids: readonly number[], cache: KeyValueCache, last: number): void {
     const { vocabSize } = this.config;
     if (ids.length === 0)
       throw new ArgumentError("TOKENS_EMPTY", "forward: there are no tokens to run; give at least one.");
@@ -121,6 +141,12 @@ export class Aquila2 implements Disposable {
         `forward: token ${wrong} is ${ids[wrong]}; ids are integers from 0 to ${vocabSize - 1}.`,
       );
     }
+    if (!Number.isInteger(last) || last < 1 || last > ids.length) {
+      throw new ArgumentError(
+        "LOGIT_ROWS",
+        `forward: logits of the last ${last} tokens are asked for; accepted: an integer from 1 to ${ids.length}, the number of tokens.`,
+      );
+    }
     if (cache.length + ids.length > cache.capacity) {
       throw new ArgumentError(
         "CACHE_FULL",
@@ -129,16 +155,10 @@ export class Aquila2 implements Disposable {
     }
   }
 
-  /** cos and sin for positions 0 to `positions - 1` at least; kept, and made anew when a longer sequence comes. */
-  #rotaryTables(positions: number): { cos: Tensor; sin: Tensor } {
-    let rotary = this.#rotary;
-    if (rotary === undefined || rotary.positions < positions) {
-      rotary?.cos.dispose();
-      rotary?.sin.dispose();
-      const { headDim, ropeTheta } = this.config;
-      rotary = { positions, ...ropeTable(this.device, { positions, headDim, base: ropeTheta }) };
-      this.#rotary = rotary;
-    }
-    return { cos: rotary.cos, sin: rotary.sin };
+  #warnOnce({ positions }: KeyValueCache, length: number): void {
+    const message = this.#warn && beyondTrained(positions, length);
+    if (message === undefined) return;
+    this.#warn?.(message);
+    this.#warn = undefined;
   }
 }

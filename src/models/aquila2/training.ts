@@ -21,7 +21,6 @@ import {
   rmsNorm,
   rmsNormBackward,
   rope,
-  ropeTable,
   swiglu,
   swigluBackward,
 } from "../../kernels/index.ts";
@@ -30,6 +29,7 @@ import { ArgumentError } from "../../support/errors.ts";
 import type { ModelConfig } from "./config.ts";
 import type { Aquila2 } from "./model.ts";
 import type { LayerParameters, Parameters } from "./parameters.ts";
+import { RotaryTables } from "./positions.ts";
 import { Scope } from "./scope.ts";
 
 /** The label of a position that has nothing to predict. */
@@ -45,10 +45,11 @@ export interface LossAndGradients {
 }
 
 /** What all layers share. */
-interface Context extends RopeTable {
+interface Context {
   readonly config: ModelConfig;
   readonly batch: number;
   readonly length: number;
+  readonly rotary: RotaryTables["near"];
 }
 
 /** What the backward pass of a layer needs of its forward pass; owned by `scope`. */
@@ -101,11 +102,12 @@ function forward(context: Context, weights: LayerParameters, input: Tensor): { o
     using rows = linear(attentionInput, weight);
     return byHead(context, rows, count);
   };
-  const turned = (weight: Tensor, count: number): Tensor => {
+  const turned = (weight: Tensor, count: number, table: RopeTable): Tensor => {
     using x = project(weight, count);
-    return rope({ x, cos: context.cos, sin: context.sin });
+    return keep(rope({ x, ...table }));
   };
-  const [q, k] = [keep(turned(weights.query, heads)), keep(turned(weights.key, kvHeads))];
+  const q = turned(weights.query, heads, context.rotary.query);
+  const k = turned(weights.key, kvHeads, context.rotary.key);
   const v = keep(project(weights.value, kvHeads));
   const attended = keep(input.device.empty([batch * length, heads * headDim], input.dtype));
   const out = keep(byHead(context, attended, heads));
@@ -171,9 +173,9 @@ function backward(
     write(keep(byHead(context, rows, count)));
     return rows;
   };
-  const { cos, sin } = context;
-  const dquery = rowsOf(heads, (out) => rope({ x: through.dq, cos, sin, inverse: true, out }));
-  const dkey = rowsOf(kvHeads, (out) => rope({ x: through.dk, cos, sin, inverse: true, out }));
+  const { rotary } = context;
+  const dquery = rowsOf(heads, (out) => rope({ x: through.dq, ...rotary.query, inverse: true, out }));
+  const dkey = rowsOf(kvHeads, (out) => rope({ x: through.dk, ...rotary.key, inverse: true, out }));
   const dvalue = rowsOf(kvHeads, (to) => copy({ from: through.dv, to }));
   const dattentionInput = keep(linearInputGradient(dquery, weights.query));
   linearInputGradient(dkey, weights.key, dattentionInput);
@@ -219,7 +221,7 @@ export interface LossOptions {
 
 /**
  * The mean loss of predicting each token of `sequences` (of one length) from those before it, and its gradients by all weights. Enqueues and
- * returns at once; the caller disposes of both. @throws ArgumentError `TRAINING_BATCH`.
+ * returns at once; the caller disposes of both. @throws ArgumentError `TRAINING_BATCH`, `TRAINING_SCHEME`.
  */
 export function lossAndGradients(
   model: Aquila2,
@@ -232,8 +234,14 @@ export function lossAndGradients(
   const keep = <T extends Disposable>(value: T): T => scope.keep(value);
   const integers = (data: Int32Array): Tensor => keep(device.tensor(data, { shape: [data.length], dtype: "i32" }));
   const [ids, labels] = [integers(host.ids), integers(host.labels)];
-  const tables = ropeTable(device, { positions: length, headDim: config.headDim, base: config.ropeTheta });
-  const context: Context = { config, batch, length, cos: keep(tables.cos), sin: keep(tables.sin) };
+  const { positions } = model;
+  if (positions.scheme)
+    throw new ArgumentError(
+      "TRAINING_SCHEME",
+      `lossAndGradients: training takes rotary positions as they are, not the scheme ${positions.scheme.name}; load the model without it`,
+    );
+  const rotary = keep(new RotaryTables(device, config.headDim, positions, length)).near;
+  const context: Context = { config, batch, length, rotary };
   const epsilon = config.rmsNormEpsilon;
 
   let x = keep(embedding({ table: parameters.embedding, ids, outDtype: model.dtype }));
