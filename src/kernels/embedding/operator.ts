@@ -23,7 +23,7 @@ export function embedding({ table, ids, out: given, outDtype }: EmbeddingArgumen
   const check = new ArgumentChecker("embedding");
   check.tensor("table", table, ["V", "hidden"], floatDTypes);
   check.tensor("ids", ids, ["T"], ["i32"]);
-  const out = check.output("out", given, [ids.shape[0]!, table.shape[1]!], outDtype ?? given?.dtype ?? table.dtype);
+  const out = check.floatOutput("out", given, [ids.shape[0]!, table.shape[1]!], outDtype, table.dtype);
   if (out.size > 0) check.device.launch(embeddingKernel, { table, ids, out });
   return out;
 }
@@ -58,12 +58,10 @@ export function embeddingBackward(given: EmbeddingBackwardArguments): Tensor {
   if (accumulate && given.out === undefined)
     check.fail("ARGUMENT_MISSING", '"accumulate" adds to what "out" holds, so "out" must be given');
   const { device } = check;
-  const shape = [rows, check.size("hidden")];
-  const dtype = outDtype ?? given.out?.dtype ?? dout.dtype;
-  if (given.out !== undefined) check.output("out", given.out, shape, dtype);
+  check.flag("accumulate", accumulate);
+  const out = check.floatOutput("out", given.out, [rows, check.size("hidden")], outDtype, dout.dtype);
   // Rows of ids that do not occur are not visited: they must be zero beforehand.
-  const out = given.out ?? device.zeros(shape, dtype);
-  if (given.out !== undefined && !accumulate && out.size > 0) device.launch(fillKernel, { out, value: 0 });
+  if (!accumulate && out.size > 0) device.launch(fillKernel, { out, value: 0 });
   if (dout.size === 0 || out.size === 0) return out;
   using order = device.empty(ids.shape, "i32");
   using count = device.empty(ids.shape, "i32");

@@ -46,12 +46,13 @@ export function matmul({
   outDtype,
 }: MatmulArguments): Tensor {
   const check = new ArgumentChecker("matmul");
+  for (const [name, flag] of Object.entries({ transposeA, transposeB, accumulate })) check.flag(name, flag);
   check.tensor("a", a, transposeA ? ["K", "M"] : ["M", "K"], floatDTypes);
   check.tensor("b", b, transposeB ? ["N", "K"] : ["K", "N"], floatDTypes);
   const [rows, columns] = [check.size("M"), check.size("N")];
   if (accumulate && given === undefined)
     check.fail("ARGUMENT_MISSING", '"accumulate" adds to what "out" holds, so "out" must be given');
-  const out = check.output("out", given, [rows, columns], outDtype ?? given?.dtype ?? a.dtype);
+  const out = check.floatOutput("out", given, [rows, columns], outDtype, a.dtype);
   if (out.size === 0) return out;
   const { backend } = check.device;
   const { BLOCK_M, BLOCK_N, BLOCK_K } = blocks[backend];

@@ -10,7 +10,7 @@ export interface RopeArguments extends RopeTable {
   readonly x: Tensor;
   /** Position of the first row; row t has position startPosition + t. Default 0. */
   readonly startPosition?: number;
-  /** Turn back: undoes `rope`, and gives its gradient, `rope({ x: dout, ..., inverse: true })`. Default false. */
+  /** Turn back: the gradient of `rope` is `rope({ x: dout, ..., inverse: true })`. Default false. */
   readonly inverse?: boolean;
   /** Write here, [B, H, T, D] of x's dtype, in other memory than `x`. */
   readonly out?: Tensor;
@@ -29,6 +29,7 @@ export function rope({ x, cos, sin, startPosition = 0, inverse = false, out: giv
   check.tensor("cos", cos, ["positions", half], ["f32"]);
   check.tensor("sin", sin, ["positions", half], ["f32"]);
   check.integer("startPosition", startPosition);
+  check.flag("inverse", inverse);
   const last = startPosition + x.shape[2]!;
   if (last > check.size("positions"))
     check.fail(

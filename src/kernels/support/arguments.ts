@@ -114,6 +114,18 @@ export class ArgumentChecker {
   ): Tensor {
     return given === undefined ? this.device.empty(shape, dtype) : this.tensor(name, given, shape, accepted);
   }
+
+  /** As `output`, of a float dtype: `outDtype` if one is asked for, else any that the given output has, else `otherwise`. */
+  floatOutput(
+    name: string,
+    given: Tensor | undefined,
+    shape: readonly number[],
+    outDtype: DType | undefined,
+    otherwise: DType,
+  ): Tensor {
+    if (outDtype === undefined) return this.output(name, given, shape, otherwise, floatDTypes);
+    return this.output(name, given, shape, this.oneOf<DType>("outDtype", outDtype, floatDTypes));
+  }
 }
 
 export const floatDTypes = ["f16", "bf16", "f32"] as const satisfies readonly DType[];
