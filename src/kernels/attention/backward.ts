@@ -3,7 +3,7 @@
  * need no atomics and so give the same bits in every run: one keeps queries and sums dq over the keys, one keeps keys and sums dk and dv over
  * the queries of every head that reads them. Both recompute the weights from the rows' statistics, which a small kernel prepares.
  *
- *   P = 2^(logit · factor - shift)      dP = dO Vᵀ      dS = P ∘ (dP - delta)      dQ = dS K · scale      dK = dSᵀ Q · scale      dV = Pᵀ dO
+ *   P = 2^(logit · factor - shift)      dV = Pᵀ dO      dP = dO Vᵀ      dS = P ∘ (dP - delta)      dQ = dS K · scale      dK = dSᵀ Q · scale
  *
  * With dropout, dP and the P of dV are those of the kept weights, times g = 1 / (1 - probability); g is taken out of both sums:
  * dS = g · P ∘ (kept dP - delta / g).
@@ -114,15 +114,13 @@ export const attentionBackwardKeys = <C extends Constants>(variant: Variant<any,
           };
         });
       });
-      const gradients = operandNames(variant, "keys").map((name) =>
-        (sums as typeof start)[name]!.mul(p.scale.mul(grown)),
-      );
-      for (const [i, gradient] of gradients.entries())
-        p.dkv
-          .at(i, own.batch, own.keyHead)
-          .store([first, 0], gradient.to(p.dkv.dtype), { inBounds: [false, !PAD_HEAD] });
+      const names = operandNames(variant, "keys");
+      for (const [i, name] of names.entries()) {
+        const gradient = (sums as typeof start)[name]!.mul(p.scale.mul(grown)).to(p.dkv.dtype);
+        p.dkv.at(i, own.batch, own.keyHead).store([first, 0], gradient, { inBounds: [false, !PAD_HEAD] });
+      }
       p.dkv
-        .at(gradients.length, own.batch, own.keyHead)
+        .at(names.length, own.batch, own.keyHead)
         .store([first, 0], dv.mul(grown).to(p.dkv.dtype), { inBounds: [false, !PAD_VALUE] });
     },
   });

@@ -1,5 +1,6 @@
 /** @file What the declarations of all attention kernels share: name, constants, operands, hints. */
 import {
+  type BodyConstants,
   type BodyParameters,
   type Constants,
   type GridOperand,
@@ -16,33 +17,39 @@ import { type BlockConstants, blockConstants, operandNames, type Variant } from 
 const commonParameters = { v: tl.tensor("T", 4), scale: tl.scalar("f32") };
 type Common = typeof commonParameters;
 
-interface AttentionKernelSpec<P extends ParameterSpecs> {
+interface AttentionKernelSpec<P extends ParameterSpecs, O extends Constants> {
   /** The kernel's name for plain attention. */
   readonly name: string;
   /** Besides the operands, "v" and "scale", and the variant's own. */
   readonly params: P;
-  readonly grid: (p: GridParameters<P & Common>, c: BlockConstants) => readonly GridOperand[];
-  body(p: BodyParameters<P & Common>, context: Context): void;
+  /** Besides those of the blocks and the variant's own. */
+  readonly constants?: O;
+  readonly grid: (p: GridParameters<P & Common>, c: BlockConstants & BodyConstants<O>) => readonly GridOperand[];
+  body(p: BodyParameters<P & Common>, context: Context, own: BodyConstants<O>): void;
 }
 
 /** A kernel over a variant, with the operands of its terms and with the constants of both. */
-export function attentionKernel<C extends Constants, P extends ParameterSpecs>(
+export function attentionKernel<
+  C extends Constants,
+  P extends ParameterSpecs,
+  O extends Constants = Record<never, never>,
+>(
   variant: Variant<any, C>,
-  { name, params, grid, body }: AttentionKernelSpec<P>,
-): KernelDefinition<typeof blockConstants & C, P & Common> {
+  { name, params, constants, grid, body }: AttentionKernelSpec<P, O>,
+): KernelDefinition<typeof blockConstants & C & O, P & Common> {
   const operands = [...operandNames(variant, "queries"), ...operandNames(variant, "keys")];
   const definition: KernelDefinition<any, any> = kernel({
     name: variant === (dense as Variant) ? name : `${name}_${variant.name}`,
-    constants: { ...blockConstants, ...variant.constants } as typeof blockConstants,
+    constants: { ...blockConstants, ...variant.constants, ...constants } as typeof blockConstants,
     params: {
       ...(Object.fromEntries(operands.map((operand) => [operand, tl.tensor("T", 4)])) as ParameterSpecs),
       ...commonParameters,
       ...(variant.parameters as ParameterSpecs),
       ...params,
     } as P & Common,
-    grid,
+    grid: (p, c) => grid(p, c as never),
     hints: ({ NUM_WARPS }) => ({ numWarps: NUM_WARPS }),
-    body: (p, c) => body(p, { variant, p, c }),
+    body: (p, c) => body(p, { variant, p, c }, c as never),
   });
   return definition;
 }

@@ -22,8 +22,9 @@ import {
 const log2e = Math.log2(Math.E);
 
 /**
- * The exponents' shift that makes weights of logits: lse · log2(e). A query that sees no key has lse -inf; its logits are all -inf, so any
- * finite shift makes its weights 0 and not NaN.
+ * What makes weights of logits, 2^(logit · factor - shift): lse · log2(e). A query that sees no key has lse -inf; its logits are all -inf, so
+ * any finite shift makes its weights 0 and not NaN. (The f32 lse of a row whose logits are about x makes its weights wrong by a share of
+ * 2^-24 · x, which no backward pass from lse avoids.)
  */
 export const shiftOfLse = <M extends number>(lse: Tile<"f32", readonly [M]>): Tile<"f32", readonly [M]> =>
   tl.where(lse.eq(Number.NEGATIVE_INFINITY), 0, lse.mul(log2e));

@@ -68,7 +68,7 @@ function chainsOf(spans: readonly Span[], side: Side): Chain[] {
   }));
 }
 
-/** The segments of a block, each tile of which begins at a multiple of `step`. */
+/** The segments of a block, within the place's key range if it has one; each tile begins at a multiple of `step`. */
 export function segmentsOf<R extends number>(
   variant: Variant,
   block: KeptBlock<R>,
@@ -89,11 +89,13 @@ function segmentsOfChain<R extends number>(
   step: number,
   at: Place,
 ): Segment<R>[] {
-  const [kept, walked] = side === "queries" ? [at.queries, at.keys] : [at.keys, at.queries];
+  const [kept, all] = side === "queries" ? [at.queries, at.keys] : [at.keys, at.queries];
+  const range = side === "queries" ? at.keyRange : undefined;
+  const [origin, walked] = range ? [range.from, range.to] : [0, all];
   const last = kept.sub(1);
   const rows = tl.minimum(tl.arange(0, extent).add(first), last);
   const onAxis = <S extends Shape>(index: Tile<"i32", S>): Tile<"i32", S> =>
-    tl.maximum(index.minimum(walked as never), 0) as Tile<"i32", S>;
+    tl.maximum(index.minimum(walked as never), origin as never) as Tile<"i32", S>;
   const roundDown = (index: RuntimeIndex) => index.div(step).mul(step);
   const roundUp = (index: RuntimeIndex) => roundDown(index.add(step - 1));
   const clamp = (index: RuntimeIndex, low: Index, high: Index) => tl.maximum(tl.minimum(index, high), low);
@@ -108,13 +110,14 @@ function segmentsOfChain<R extends number>(
       },
   );
   const [begin, end] = [bounds[0], bounds.at(-1)];
-  const fullFrom = begin ? roundUp(begin.most) : tl.full([], 0, "i32");
+  const start = range ? range.from : tl.full([], 0, "i32");
+  const fullFrom = begin ? roundUp(begin.most) : start;
   const fullTo = roundDown(end ? end.least : walked);
   const stop = roundUp(end ? end.most : walked);
   const toEach = end ? end.each : tl.zeros([extent], "i32").add(walked);
 
   const segments: Segment<R>[] = [];
-  let cursor = begin ? roundDown(begin.least) : tl.full([], 0, "i32");
+  let cursor = begin ? roundDown(begin.least) : start;
   const make = (full: boolean, spans: readonly [number, number], loop: Segment<R>["loop"]): void => {
     const parts = terms.slice(...spans).map((term, i) => ({
       term,
@@ -127,7 +130,7 @@ function segmentsOfChain<R extends number>(
 
   for (let i = 0; i < terms.length; i++) {
     const next = i + 1 < terms.length ? bounds[i + 1]! : undefined;
-    const alone = next ? clamp(roundDown(next.least), 0, stop) : stop;
+    const alone = next ? clamp(roundDown(next.least), origin, stop) : stop;
     // [cursor, cut) and [whole, rest) hold the outer edges, [cut, whole) is full.
     const cut = begin ? clamp(fullFrom, cursor, tl.maximum(alone, cursor)) : cursor;
     const whole = clamp(fullTo, cut, tl.maximum(alone, cut));

@@ -58,6 +58,8 @@ export interface Place {
   /** Number of queries M and of keys N. */
   readonly queries: RuntimeIndex;
   readonly keys: RuntimeIndex;
+  /** The keys that a program which keeps queries walks, where not all: [from, to), `from` a multiple of BLOCK_N and at most `to`. */
+  readonly keyRange?: { readonly from: RuntimeIndex; readonly to: RuntimeIndex };
 }
 
 /** Names of two tensor parameters whose products are logits: q [B, Hq, M, D] and k [B, Hk, N, D]. */

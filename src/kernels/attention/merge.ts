@@ -1,0 +1,31 @@
+/**
+ * @file Brings together what attention gave for disjoint sets of keys. The state (out, lse) of a query over a set of keys is associative:
+ * over the union, lse = log Σ e^lse_s and out = Σ e^(lse_s - lse) · out_s. In f32, in the order of the parts.
+ */
+import { kernel, tl } from "../../dsl/index.ts";
+import { log2e } from "./scores.ts";
+
+/**
+ * `partial` [parts, B, Hk, G, M, VALUE_DIM + 4] as split-kv.ts writes it, to out [B, Hk · G, M, E] and lse [B, Hk · G, M]. A query that saw no key
+ * in any part has output 0 and lse -inf.
+ */
+export const attentionMergeKernel = kernel({
+  name: "attention_merge",
+  constants: { BLOCK_M: 16, VALUE_DIM: 64, PAD_VALUE: false },
+  params: { partial: tl.tensor("f32", 6), out: tl.tensor("T", 4), lse: tl.tensor("f32", 3) },
+  grid: (p, { BLOCK_M }) => [tl.cdiv(p.out.shape(2), BLOCK_M), p.out.shape(1), p.out.shape(0)],
+  body(p, { BLOCK_M, VALUE_DIM, PAD_VALUE }) {
+    const [first, head, batch] = [tl.programId(0).mul(BLOCK_M), tl.programId(1), tl.programId(2)];
+    const group = p.partial.shape(3);
+    const start = {
+      max: tl.full([BLOCK_M], Number.NEGATIVE_INFINITY, "f32"),
+      sum: tl.zeros([BLOCK_M], "f32"),
+      acc: tl.zeros([BLOCK_M, VALUE_DIM], "f32"),
+    };
+    const { max, sum, acc } = tl.loop({ to: p.partial.shape(0) }, start, (part, s) => {
+      const rows = p.partial.at(part, batch, head.div(group), head.rem(group));
+      const lse = rows.at(0).pointer; void lse;
+      return s;
+    });
+  },
+});

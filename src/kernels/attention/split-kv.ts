@@ -1,0 +1,48 @@
+/**
+ * @file Split-KV attention (flash decoding), over any variant: with few queries there are too few blocks of them to fill a processor, so
+ * each block's keys are shared out to several programs, whose results merge.ts brings together. A split that a query sees no key of gives
+ * it output 0 and lse -inf, which weigh nothing.
+ */
+import { type Constants, tl } from "../../dsl/index.ts";
+import { attentionKernel } from "./declare.ts";
+import { attendRows } from "./forward.ts";
+import { packHeads } from "./pack-heads.ts";
+import { keep, placeOf } from "./scores.ts";
+import type { Place, Variant } from "./variant.ts";
+
+/** A row of partial results: VALUE_DIM channels, then lse, then what makes rows whole multiples of 16 bytes. */
+export const partialWidth = (valueExtent: number): number => valueExtent + 4;
+
+/**
+ * `partial` f32 [splits, B, H, rows, VALUE_DIM + 4]: output and lse of every split, in one tensor because WebGPU guarantees 8 buffers a
+ * kernel. With PACK_HEADS, H is Hk and rows are M · group (pack-heads.ts); without, Hq and M. The sequence's own length is what is shared out,
+ * in whole tiles.
+ */
+export const attentionSplit = <C extends Constants>(variant: Variant<any, C>) =>
+  attentionKernel(variant, {
+    name: "attention_split",
+    params: { partial: tl.tensor("f32", 5) },
+    constants: { PACK_HEADS: false },
+    grid: (p, { BLOCK_M }) => [
+      tl.cdiv(p.partial.shape(3), BLOCK_M).mul(p.partial.shape(0)),
+      p.partial.shape(2),
+      p.partial.shape(1),
+    ],
+    body(p, context, { PACK_HEADS }) {
+      const { BLOCK_M, BLOCK_N, VALUE_DIM } = context.c;
+      const splits = p.partial.shape(0);
+      const [block, split] = [tl.programId(0).div(splits), tl.programId(0).rem(splits)];
+      const first = block.mul(BLOCK_M);
+      const whole = placeOf(context, PACK_HEADS ? "keys" : "queries");
+      const size = tl.cdiv(tl.cdiv(whole.keys, BLOCK_N), splits).mul(BLOCK_N);
+      const from = split.mul(size);
+      const to = tl.maximum(tl.minimum(from.add(size), whole.keys), from);
+      const place: Place = { ...whole, keyRange: { from, to } };
+      const own = PACK_HEADS ? packHeads(context, place) : { context, at: place };
+
+      const { out, lse } = attendRows(own.context, keep(own.context, "queries", first, own.at), own.at);
+      const rows = p.partial.at(split, own.at.batch, tl.programId(1));
+      rows.store([first, 0], out, { inBounds: [false, true] });
+      rows.store([first, VALUE_DIM], lse.perRow(), { inBounds: [false, true] });
+    },
+  });
