@@ -155,10 +155,11 @@ export function describeOperators(title: string, device: () => Device): void {
       expect(copied).toEqual(Float32Array.from(expected));
     });
 
+    // In the PTX emulator a failed assertion traps.
     it("reports a token id outside the table", async () => {
       const ids = device().tensor(Int32Array.of(5), { shape: [1], dtype: "i32" });
       const table = device().zeros([5, 16], "f32");
-      await expect(async () => embedding({ table, ids }).read()).rejects.toThrow(/token id/);
+      await expect(async () => embedding({ table, ids }).read()).rejects.toThrow(/token id|trap/);
     });
   });
 }
