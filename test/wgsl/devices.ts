@@ -43,6 +43,10 @@ export async function testDevice(kind: "lavapipe" | "swiftshader", flavour: Flav
       features: { shaderF16: has("shader-f16"), subgroups: has("subgroups") },
       subgroupMinSize,
       subgroupMaxSize,
+      limits: {
+        ...defaultCapabilities.limits,
+        maxStorageBuffersPerShaderStage: device.limits.maxStorageBuffersPerShaderStage,
+      },
     },
   };
 }
@@ -137,7 +141,10 @@ function used(source: string, entries: readonly GPUBindGroupEntry[]): GPUBindGro
 
 async function pipelineOf(device: GPUDevice, source: string, entryPoint: string): Promise<GPUComputePipeline> {
   let known = pipelines.get(device);
-  if (!known) pipelines.set(device, (known = new Map()));
+  if (!known) {
+    known = new Map();
+    pipelines.set(device, known);
+  }
   let pipeline = known.get(source);
   if (pipeline) return pipeline;
   device.pushErrorScope("validation");

@@ -88,7 +88,8 @@ export class Analysis {
     const pulls = this.#pulls;
     const forced = new Set<Value>();
     for (const operation of operations.toReversed()) {
-      const [result] = operation.results;
+      const { results } = operation;
+      const [result] = results;
       const virtual = !this.isAnchor(operation);
       if (virtual && result) {
         const costly = (cost.get(result) ?? 0) >= cheap;
@@ -96,12 +97,11 @@ export class Analysis {
         if ((tile && costly && ((pulls.get(result) ?? 0) > 1 || forced.has(result))) || pinned(operation))
           roots.add(result);
       }
-      const dead = !virtual && ops[operation.opcode].effect === "none" && !pulls.get(result!);
+      const dead = !virtual && ops[operation.opcode].effect === "none" && this.#pullsOf(results) === 0;
       for (const [i, operand] of dead ? [] : operation.operands.entries()) {
         const source = operation.opcode === "dot" ? [plans.get(operation)!.a, plans.get(operation)!.b][i] : undefined;
         const through = virtual && result && !roots.has(result);
-        if (source !== "memory")
-          pulls.set(operand, (pulls.get(operand) ?? 0) + (through ? (pulls.get(result) ?? 0) : 1));
+        if (source !== "memory") pulls.set(operand, this.pullsOf(operand) + (through ? this.#pullsOf(results) : 1));
         if (
           source === "registers" ||
           operation.opcode === "broadcast" ||
@@ -109,7 +109,8 @@ export class Analysis {
         )
           forced.add(operand);
         const consumers = this.#consumersOf(operand);
-        if (through) for (const consumer of this.#consumersOf(result)) consumers.add(consumer);
+        if (through)
+          for (const each of results) for (const consumer of this.#consumersOf(each)) consumers.add(consumer);
         else consumers.add(operation);
       }
     }
@@ -125,6 +126,10 @@ export class Analysis {
   /** How many times a value is computed or read, by loops over registers; 0 if its elements are only ever taken from memory directly. */
   pullsOf(value: Value): number {
     return this.#pulls.get(value) ?? 0;
+  }
+
+  #pullsOf(values: readonly Value[]): number {
+    return values.reduce((sum, value) => sum + this.pullsOf(value), 0);
   }
 
   usesOf(value: Value): number {

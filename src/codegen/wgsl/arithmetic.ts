@@ -90,6 +90,8 @@ function arithmetic(opcode: string, type: TileType, operands: readonly Expr[], l
   if (dtype === "bool" && opcode === "xor") return compare(a, "!=", b);
   if (float && opcode === "rem") return call(library.use("f32_rem"), a, b);
   if (float && (opcode === "min" || opcode === "max")) return call(library.use(`f32_${opcode}`), a, b);
+  const folded = dtype === "i32" ? indexArithmetic(opcode, a, b) : undefined;
+  if (folded) return folded;
   const symbol = symbols[opcode];
   if (symbol) return infix(symbol, a, b);
   switch (opcode) {
@@ -126,6 +128,12 @@ function arithmetic(opcode: string, type: TileType, operands: readonly Expr[], l
       return call(name, a);
     }
   }
+}
+
+/** Sums and products with a constant, which often folds away in an address. Two constants could overflow: left to WGSL. */
+function indexArithmetic(opcode: string, a: Expr, b: Expr): Expr | undefined {
+  if ((a.constant === undefined) === (b?.constant === undefined)) return undefined;
+  return opcode === "add" ? a.plus(b) : opcode === "sub" ? a.minus(b) : opcode === "mul" ? a.times(b) : undefined;
 }
 
 function compareExpression(dtype: DType, predicate: Predicate, a: Expr, b: Expr, library: Library): Expr {

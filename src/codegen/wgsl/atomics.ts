@@ -8,7 +8,6 @@ import { overRegisters } from "./exchange.ts";
 import { Expr, precedence } from "./expression.ts";
 import type { Generator, Storage } from "./generator.ts";
 import type { Root } from "./groups.ts";
-import { onlyOneCopy } from "./stores.ts";
 import { heldType, zeroOf } from "./types.ts";
 
 const functions: Readonly<Record<string, string>> = {
@@ -47,9 +46,6 @@ export function atomicRoot(generator: Generator, operation: Operation): Root {
     },
     body(index) {
       const { writer } = generator;
-      const condition = [onlyOneCopy(generator, distribution), mask ? `(${generator.element(mask, index)})` : ""]
-        .filter(Boolean)
-        .join(" && ");
       const address = `&${buffer.name}[${generator.element(pointer!, index)}]`;
       const value = generator.element(first!, index);
       // Where the mask is false, the old value is 0, as a masked load would give.
@@ -66,8 +62,7 @@ export function atomicRoot(generator: Generator, operation: Operation): Root {
         if (storage) writer.line(`${generator.place(storage, index.at)} = ${old};`);
         else if (old.includes("(")) writer.line(`${old};`);
       };
-      if (condition) writer.nest(`if (${condition})`, act);
-      else act();
+      writer.when([generator.firstCopy(distribution), mask && generator.element(mask, index)], act);
     },
   };
 }
@@ -113,7 +108,7 @@ export function finishAtomic(generator: Generator, operation: Operation): void {
   arena.begin(elementCount(shapeOf(result!.type)));
   overRegisters(generator, storage.distribution, (index) => {
     const element = linearElement(generator, index);
-    writer.nest(`if (${onlyOneCopy(generator, storage.distribution)})`, () =>
+    writer.when([generator.firstCopy(storage.distribution)], () =>
       arena.write(element, generator.place(storage, index.at), result!.type),
     );
   });

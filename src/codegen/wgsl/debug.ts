@@ -4,10 +4,10 @@
 import { type DType, isFloat, locationToString, type Operation, shapeOf, type TileType } from "../../ir/index.ts";
 import type { DebugOutput } from "../metadata.ts";
 import { toWord } from "./arena.ts";
+import { prefix } from "./arithmetic.ts";
 import { type Expr, literal } from "./expression.ts";
 import type { Generator } from "./generator.ts";
 import type { Root } from "./groups.ts";
-import { onlyOneCopy } from "./stores.ts";
 import type { TileIndex } from "./tile-index.ts";
 
 /** Capacity of the debug buffer: a megabyte. */
@@ -50,16 +50,13 @@ export function debugRoot(generator: Generator, operation: Operation): Root {
       const values = operands.map((operand) =>
         shapeOf(operand.type).length === 0 ? generator.scalar(operand) : generator.element(operand, index),
       );
-      const conditions = [onlyOneCopy(generator, distribution)];
-      if (opcode === "assert") conditions.push(`!(${values[0]})`);
       const words =
         opcode === "assert"
           ? []
           : values.flatMap((value, i) => wordsOf(generator, value, operands[i]!.type as TileType));
       const record = (): void => writeRecord(generator, site, linearElement(generator, index), words);
-      const condition = conditions.filter(Boolean).join(" && ");
-      if (condition) writer.nest(`if (${condition})`, record);
-      else writer.nest("", record);
+      const failed = opcode === "assert" ? prefix("!", values[0]!) : undefined;
+      writer.when([generator.firstCopy(distribution), failed], record);
     },
   };
 }

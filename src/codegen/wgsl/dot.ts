@@ -8,9 +8,8 @@ import type { OperandSource } from "./analysis.ts";
 import { isSoftware } from "./capabilities.ts";
 import { contiguousAxis } from "./dot-plan.ts";
 import { overRegisters } from "./exchange.ts";
-import { atom, deepest, type Expr, literal, precedence } from "./expression.ts";
+import { atom, compare, deepest, type Expr, literal, precedence } from "./expression.ts";
 import type { Generator, Storage } from "./generator.ts";
-import { onlyOneCopy } from "./stores.ts";
 import { freeIndex, heldIndex, laneOf, type TileIndex } from "./tile-index.ts";
 
 /** Gives the elements of an operand at rows (of a) or columns (of b) and consecutive k. */
@@ -122,9 +121,7 @@ class DotEmitter {
     overRegisters(this.#generator, distribution, (index) => {
       const k = this.#generator.coordinate(index, kAxis);
       const line = this.#generator.coordinate(index, 1 - kAxis);
-      const conditions = [onlyOneCopy(this.#generator, distribution)];
-      if (this.#parts > 1) conditions.push(`(${k.in(precedence.unary)} >> ${Math.log2(this.#part)}u) == ${part}`);
-      const condition = conditions.filter(Boolean).join(" && ");
+      const inPart = this.#parts > 1 ? compare(k.shiftRight(Math.log2(this.#part)), "==", part) : undefined;
       const within = this.#parts > 1 ? k.mask(this.#part - 1) : k;
       const write = () =>
         arena.write(this.#slot(side, line, within), this.#generator.element(value, index), {
@@ -132,8 +129,7 @@ class DotEmitter {
           dtype: "f32",
           shape: [],
         });
-      if (condition) writer.nest(`if (${condition})`, write);
-      else write();
+      writer.when([this.#generator.firstCopy(distribution), inPart], write);
     });
   }
 

@@ -4,9 +4,8 @@
 import { elementCount, type Operation, shapeOf } from "../../ir/index.ts";
 import { linearElement } from "./debug.ts";
 import type { Distribution } from "./distribution.ts";
-import type { Expr } from "./expression.ts";
+import { compare, type Expr, literal } from "./expression.ts";
 import type { Generator } from "./generator.ts";
-import { onlyOneCopy } from "./stores.ts";
 import { heldIndex, type TileIndex } from "./tile-index.ts";
 import { heldWords } from "./types.ts";
 
@@ -44,23 +43,19 @@ export function exchange(generator: Generator, operation: Operation): void {
   const parts = elements / part;
   for (let number = 0; number < parts; number++) {
     arena.begin(part * words);
-    const within = (index: TileIndex, body: (slot: Expr) => void, once: string): void => {
+    const within = (index: TileIndex, body: (slot: Expr) => void, condition?: Expr): void => {
       const element = writer.bind("element", linearElement(generator, index));
-      const conditions = [once, parts > 1 ? `(${element} >> ${Math.log2(part)}u) == ${number}` : ""].filter(Boolean);
-      const slot = parts > 1 ? element.mask(part - 1) : element;
-      if (conditions.length > 0) writer.nest(`if (${conditions.join(" && ")})`, () => body(slot));
-      else body(slot);
+      const inPart = parts > 1 ? compare(element.shiftRight(Math.log2(part)), "==", literal(number)) : undefined;
+      writer.when([condition, inPart], () => body(parts > 1 ? element.mask(part - 1) : element));
     };
     overRegisters(generator, from, (index) => {
       const value = generator.element(source!, index);
-      within(index, (slot) => arena.write(slot, value, source!.type), onlyOneCopy(generator, from));
+      within(index, (slot) => arena.write(slot, value, source!.type), generator.firstCopy(from));
     });
     arena.publish();
     overRegisters(generator, storage.distribution, (index) => {
-      within(
-        index,
-        (slot) => writer.line(`${generator.place(storage, index.at)} = ${arena.read(slot, result!.type)};`),
-        "",
+      within(index, (slot) =>
+        writer.line(`${generator.place(storage, index.at)} = ${arena.read(slot, result!.type)};`),
       );
     });
   }

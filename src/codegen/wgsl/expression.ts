@@ -80,7 +80,7 @@ export const call = (name: string, ...operands: readonly Expr[]): Expr =>
   new Expr(`${name}(${operands.map((operand) => operand.text).join(", ")})`, deepest(operands));
 
 export const compare = (a: Expr, operator: string, b: Expr): Expr =>
-  new Expr(`${a.in(precedence.shift)} ${operator} ${b.in(precedence.shift)}`, deepest([a, b]), precedence.relational);
+  new Expr(`${a.in(precedence.sum)} ${operator} ${b.in(precedence.sum)}`, deepest([a, b]), precedence.relational);
 
 /**
  * The conjunction of conditions; undefined stands for "true". With `&`, not `&&`: the conditions are cheap and have no effects, while

@@ -14,7 +14,7 @@ import { DebugSites } from "./debug.ts";
 import type { Distribution } from "./distribution.ts";
 import { Divisors } from "./divisibility.ts";
 import { isFree, planDots } from "./dot-plan.ts";
-import { atom, call, deepest, Expr, literal } from "./expression.ts";
+import { atom, call, compare, deepest, Expr, literal, precedence } from "./expression.ts";
 import { Groups } from "./groups.ts";
 import { Hazards } from "./hazards.ts";
 import type { Library } from "./library.ts";
@@ -190,6 +190,13 @@ export class Generator {
     const expression = this.writer.bind(`count_${count}`, new Expr(`${count} + i32(${this.opaqueZero()})`, 0, 0));
     this.writer.remember(key, expression);
     return expression.text;
+  }
+
+  /** The condition under which this thread, of those that hold copies of the same elements, is the one to act; undefined if it is alone. */
+  firstCopy({ copies, threadBits }: Distribution): Expr | undefined {
+    if (copies === 0) return undefined;
+    const differing = copies === (1 << threadBits) - 1 ? this.thread : this.thread.mask(copies);
+    return compare(atom(`${differing.in(precedence.unary)}`, 0), "==", literal(0));
   }
 
   // --- storage ----------------------------------------------------------------------------------------------------------------

@@ -77,7 +77,8 @@ export class Groups {
     let joined = mine;
     for (const { value, aligned } of this.#leaves(root.inputs)) {
       const group = this.#pending.get(value);
-      if (!group || (group === mine && aligned)) continue;
+      const here = aligned && this.#generator.distribution(value).key === root.distribution.key;
+      if (!group || (group === mine && here)) continue;
       this.flush(group);
       if (group === mine) joined = undefined;
     }

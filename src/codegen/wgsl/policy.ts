@@ -68,6 +68,9 @@ export function wgslPolicy(kernel: Kernel, capabilities: WgslCapabilities, threa
           const layout = scanLayout(shape(results[0]!), attributes.axis as number, threadBits);
           return { operands: [layout], results: [layout], weight: 2 };
         }
+        case "split":
+          // Two scalars: every thread needs both.
+          return shape(results[0]!).length === 0 ? { operands: [layoutWith([2], [], threadBits)] } : undefined;
         case "load":
         case "view_load": {
           const layout = preferred.get(operation);

@@ -4,22 +4,16 @@
  */
 import type { Operation } from "../../ir/index.ts";
 import type { Buffer } from "./bindings.ts";
-import type { Distribution } from "./distribution.ts";
 import { atom, type Expr } from "./expression.ts";
 import type { Generator } from "./generator.ts";
 import type { Root } from "./groups.ts";
 import { viewAddress } from "./loads.ts";
 import type { TileIndex } from "./tile-index.ts";
 
-/** The condition under which this thread, of those that hold copies of the same elements, is the one to act; empty if there is one only. */
-export function onlyOneCopy(generator: Generator, { copies, threadBits }: Distribution): string {
-  if (copies === 0) return "";
-  return copies === (1 << threadBits) - 1 ? `${generator.thread} == 0` : `(${generator.thread} & ${copies}) == 0`;
-}
-
 /** A `store` or `view_store` as a root. */
 export function storeRoot(generator: Generator, operation: Operation): Root {
   const { operands } = operation;
+  const { writer } = generator;
   const value = operands[1]!;
   const distribution = generator.distribution(value);
   const buffer = generator.bindings.of(generator.roots.of(operands[0]!));
@@ -31,10 +25,9 @@ export function storeRoot(generator: Generator, operation: Operation): Root {
     accesses: [{ parameter: buffer.parameter.name, kind: "write" }],
     body(index) {
       const { offset, condition } = target(generator, operation, index);
-      const conditions = [onlyOneCopy(generator, distribution), condition?.text ?? ""].filter(Boolean);
-      const store = (): void => storeElement(generator, buffer, offset, generator.element(value, index));
-      if (conditions.length > 0) generator.writer.nest(`if (${conditions.join(" && ")})`, store);
-      else store();
+      writer.when([generator.firstCopy(distribution), condition], () =>
+        storeElement(generator, buffer, offset, generator.element(value, index)),
+      );
     },
   };
 }
@@ -51,11 +44,8 @@ function target(
   }
   const [pointer, , mask] = operation.operands;
   const condition = mask && generator.element(mask, index);
-  return { offset: generator.element(pointer!, index), condition: condition && inParentheses(condition) };
+  return { offset: generator.element(pointer!, index), condition };
 }
-
-const inParentheses = (condition: Expr): Expr =>
-  condition.binding >= 2 && condition.binding !== 3 ? condition : atom(`(${condition})`, condition.depth);
 
 /** Writes one element, given as held. */
 export function storeElement(generator: Generator, buffer: Buffer, offset: Expr, value: Expr): void {

@@ -4,7 +4,7 @@
  * computed before the loop without anyone asking for it.
  */
 import type { Location } from "../../ir/index.ts";
-import { atom, type Expr, precedence } from "./expression.ts";
+import { atom, conjunction, type Expr, precedence } from "./expression.ts";
 import type { Names } from "./names.ts";
 
 interface Scope {
@@ -63,6 +63,13 @@ export class Writer {
     const second = otherwise && inside(otherwise);
     const { lines } = this.#scopes.at(-1)!;
     lines.push(`${header} {`.trimStart(), ...first, ...(second ? ["} else {", ...second] : []), "}");
+  }
+
+  /** Writes what `fill` writes under the conjunction of the conditions; undefined ones hold. */
+  when(conditions: readonly (Expr | undefined)[], fill: () => void): void {
+    const condition = conjunction(conditions);
+    if (condition) this.nest(`if (${condition})`, fill);
+    else fill();
   }
 
   /** Says from which source line the following code comes, once. */
