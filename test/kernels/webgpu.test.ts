@@ -3,9 +3,11 @@ import { afterAll } from "vitest";
 import { createDevice } from "../../src/runtime/index.ts";
 import { describeAttention } from "./attention-conformance.ts";
 import { describeOperators } from "./operators-conformance.ts";
+import { describeTraining } from "./training-conformance.ts";
 
 const device = await createDevice({ backend: "webgpu", adapter: "swiftshader" });
 afterAll(() => device.dispose());
 
 describeAttention("webgpu, SwiftShader", () => device);
 describeOperators("webgpu, SwiftShader", () => device);
+describeTraining("webgpu, SwiftShader", () => device);
