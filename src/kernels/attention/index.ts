@@ -9,6 +9,8 @@ export { withDropout } from "./dropout.ts";
 export * from "./edges.ts";
 export { attentionForward } from "./forward.ts";
 export type { CommonArguments, DropoutArguments } from "./launch.ts";
+export { attentionMergeKernel } from "./merge.ts";
+export * from "./merge-operator.ts";
 export {
   type AttentionArguments,
   type AttentionBackwardArguments,
@@ -18,6 +20,7 @@ export {
   attentionBackwardKeysKernel,
   attentionBackwardQueriesKernel,
   attentionForwardKernel,
+  attentionSplitKernel,
   attentionTotalKernel,
 } from "./operator.ts";
 export { piecewise } from "./piecewise.ts";
@@ -38,6 +41,7 @@ export {
   naiveArithmetic,
 } from "./reference.ts";
 export { type AttentionGradients, attentionGradients } from "./reference-gradients.ts";
+export { attentionSplit } from "./split-kv.ts";
 export { attentionTotal } from "./total.ts";
 export type * from "./variant.ts";
 export { defineVariant } from "./variant.ts";

@@ -8,6 +8,10 @@ import { attentionBackwardKeys, attentionBackwardQueries, attentionBackwardStati
 import { backwardConfiguration, forwardConfiguration, headConstants } from "./configuration.ts";
 import { withDropout } from "./dropout.ts";
 import { attentionForward } from "./forward.ts";
+import { launchSplit, shouldPack } from "./launch-split.ts";
+import { canPackHeads } from "./pack-heads.ts";
+import { attentionSplit } from "./split-kv.ts";
+import { countedPrograms, defaultSplits, processors } from "./splits.ts";
 import { attentionTotal } from "./total.ts";
 import { operandNames, termsOf, type Variant } from "./variant.ts";
 
@@ -15,6 +19,7 @@ import { operandNames, termsOf, type Variant } from "./variant.ts";
 export const kernelsOf = (variant: Variant) => ({
   variant,
   forward: attentionForward(variant),
+  split: attentionSplit(variant),
   backwardQueries: attentionBackwardQueries(variant),
   backwardKeys: attentionBackwardKeys(variant),
   total: attentionTotal(variant),
@@ -138,18 +143,39 @@ function dropoutValues(check: ArgumentChecker, dropout: DropoutArguments | undef
   return { values: { probability, seed, offset }, constants: { DROPOUT_ROUNDS: rounds, WIDE_OFFSET: wide } };
 }
 
-/** Enqueues the forward kernel. */
-export function launchForward(call: Call, given: Tensor | undefined): { out: Tensor; lse: Tensor } {
+/** Enqueues the forward kernel; where queries are few, that of split-KV attention. `splits`: the default heuristic's where undefined. */
+export function launchForward(call: Call, given: Tensor | undefined, splits?: number): { out: Tensor; lse: Tensor } {
   const { check, kernels, values, constants, queryShape, valueDim, dtype } = call;
   const { device } = check;
   const rows = queryShape.slice(0, 3);
   const out = check.output("out", given, [...rows, valueDim], dtype);
   const lse = device.empty(rows, "f32");
-  if (lse.size > 0) {
+  if (splits !== undefined) check.integer("splits", splits, 1);
+  if (lse.size === 0) return { out, lse };
+  const plan = planOf(call, splits);
+  if (plan.splits > 1 || plan.packed) {
+    const keyHeads = call.keyShape[1];
+    launchSplit(
+      { device, kernel: kernels.split, values, constants, queryShape, keyHeads, valueDim, ...plan },
+      out,
+      lse,
+    );
+  } else {
     const blocks = forwardConfiguration(device.backend, queryShape[3], valueDim, queryShape[2]);
     device.launch(kernels.forward, { ...values, out, lse }, { constants: { ...blocks, ...constants } });
   }
   return { out, lse };
+}
+
+/** How a forward call is shared out. */
+function planOf({ check, kernels, queryShape, keyShape }: Call, splits: number | undefined) {
+  const [batch, heads, queries] = queryShape;
+  const [, keyHeads, keys] = keyShape;
+  const packed = shouldPack(canPackHeads(kernels.variant), queryShape, keyHeads);
+  const programs = packed
+    ? countedPrograms(batch, keyHeads, (queries * heads) / keyHeads)
+    : countedPrograms(batch, heads, queries);
+  return { packed, splits: splits ?? defaultSplits(programs, keys, processors[check.device.backend]) };
 }
 
 /** Enqueues the kernel of column sums: f32 [B, Hq, N]. They are those of the undropped weights, with dropout too. */

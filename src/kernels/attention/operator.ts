@@ -7,6 +7,7 @@ import { type CommonArguments, kernelFamily, launchBackward, launchForward, laun
 const family = kernelFamily(dense);
 export const {
   forward: attentionForwardKernel,
+  split: attentionSplitKernel,
   backwardQueries: attentionBackwardQueriesKernel,
   backwardKeys: attentionBackwardKeysKernel,
   total: attentionTotalKernel,
@@ -26,6 +27,11 @@ export interface AttentionArguments extends CommonArguments {
   readonly returnTotalAttention?: boolean;
   /** Write here: [B, Hq, M, E], dtype of q, any strides. */
   readonly out?: Tensor;
+  /**
+   * Into how many parts the keys are split, each of which goes to programs of its own (flash decoding). Default: FlagAttention's heuristic, which
+   * splits where there are too few queries to fill the device.
+   */
+  readonly splits?: number;
 }
 
 /** What `attention` gives. */
@@ -41,11 +47,11 @@ export interface AttentionOutput {
 /** What the operators give for what they are asked. */
 export function forwardOutput(
   call: ReturnType<typeof openCall>,
-  { out: given, returnLse = false, returnTotalAttention = false }: Partial<AttentionArguments>,
+  { out: given, returnLse = false, returnTotalAttention = false, splits }: Partial<AttentionArguments>,
 ): AttentionOutput {
   call.check.flag("returnLse", returnLse);
   call.check.flag("returnTotalAttention", returnTotalAttention);
-  const { out, lse } = launchForward(call, given);
+  const { out, lse } = launchForward(call, given, splits);
   const total = returnTotalAttention ? { totalAttention: launchTotal(call, lse) } : {};
   if (returnLse) return { out, lse, ...total };
   lse.dispose();

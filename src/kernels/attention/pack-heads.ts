@@ -13,7 +13,10 @@ export const canPackHeads = ({ logits, dropout }: Variant): boolean => logits ==
 /** The context and place of a program whose queries are the rows of the key head `at.keyHead`. */
 export function packHeads(context: Context, at: Place): { readonly context: Context; readonly at: Place } {
   const { variant } = context;
-  tl.staticAssert(canPackHeads(variant), `variant "${variant.name}": its logits may differ between the heads of a group`);
+  tl.staticAssert(
+    canPackHeads(variant),
+    `variant "${variant.name}": its logits may differ between the heads of a group`,
+  );
   const ofRows = (edge: Edge | undefined): Edge | undefined =>
     edge && { key: (row) => edge.key(row.div(at.group)), query: (key) => edge.query(key).mul(at.group) };
   const packed: Variant = {
@@ -40,7 +43,10 @@ function loadRows<R extends number, D extends number>(
 ): Tile<"T", readonly [R, D]> {
   const row = tl.arange(0, rows).add(first);
   const [query, head] = [row.div(at.group), row.rem(at.group).add(at.keyHead.mul(at.group))];
-  const offset = head.to("i64").mul(operand.stride(1)).add(query.to("i64").mul(operand.stride(2)));
+  const offset = head
+    .to("i64")
+    .mul(operand.stride(1))
+    .add(query.to("i64").mul(operand.stride(2)));
   const channel = tl.arange(0, channels).perColumn();
   const address = operand
     .at(at.batch)

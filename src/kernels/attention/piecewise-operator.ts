@@ -13,6 +13,7 @@ import { piecewise } from "./piecewise.ts";
 const family = kernelFamily(piecewise);
 export const {
   forward: piecewiseForwardKernel,
+  split: piecewiseSplitKernel,
   backwardQueries: piecewiseBackwardQueriesKernel,
   backwardKeys: piecewiseBackwardKeysKernel,
   total: piecewiseTotalKernel,
@@ -37,7 +38,7 @@ interface PiecewiseOperands {
 export interface PiecewiseAttentionArguments
   extends PiecewiseOperands,
     CommonArguments,
-    Pick<AttentionArguments, "returnLse" | "returnTotalAttention" | "out"> {}
+    Pick<AttentionArguments, "returnLse" | "returnTotalAttention" | "out" | "splits"> {}
 
 const open = (operator: string, { q1, k1, q2, k2, v, threshold, ...options }: PiecewiseOperands & CommonArguments) => {
   const check = new ArgumentChecker(operator);

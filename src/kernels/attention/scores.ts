@@ -19,7 +19,7 @@ import {
 } from "./variant.ts";
 
 /** Exponentials are taken to base 2: e^x = 2^(x · log2(e)). */
-const log2e = Math.log2(Math.E);
+export const log2e = Math.log2(Math.E);
 
 /**
  * What makes weights of logits, 2^(logit · factor - shift): lse · log2(e). A query that sees no key has lse -inf; its logits are all -inf, so

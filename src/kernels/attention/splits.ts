@@ -1,0 +1,80 @@
+/**
+ * @file Into how many parts the keys are split where the caller does not say, and the blocks of a split, in tables with the reason for
+ * each entry.
+ */
+import type { Backend } from "../../runtime/index.ts";
+import { ceilDiv, nextPowerOfTwo } from "../../support/index.ts";
+import { tileExtent } from "./configuration.ts";
+
+/** How many blocks run at once. Devices do not tell, so a typical one stands for each backend. */
+export const processors: Readonly<Record<Backend, number>> = {
+  // An A100's multiprocessors.
+  cuda: 108,
+  // Integrated and mid-range GPUs have 8 to 40 compute units. More splits than units cost little; fewer leave units idle.
+  webgpu: 24,
+  // One task a worker: the threads of a common processor.
+  wasm: 8,
+  // The interpreter runs one program after another: splitting never pays.
+  cpu: 1,
+};
+
+/** Queries and keys of the blocks that splits are counted in (FlagAttention's). */
+const countedQueries = 16;
+const countedKeys = 128;
+const mostSplits = 128;
+
+/**
+ * FlagAttention's heuristic: the smallest number of splits that keeps the processors at least 85 % as busy as the best number would, where
+ * all blocks of a wave take equally long.
+ */
+export function defaultSplits(programs: number, keys: number, available: number): number {
+  if (programs >= 0.8 * available) return 1;
+  const blocks = ceilDiv(keys, countedKeys);
+  const most = Math.min(available, blocks, mostSplits);
+  const candidates: { readonly splits: number; readonly efficiency: number }[] = [];
+  for (let splits = 1; splits <= most; splits++) {
+    const size = ceilDiv(blocks, splits);
+    // Otherwise the last split would be empty.
+    if (splits > 1 && size * splits - blocks >= size) continue;
+    const waves = (programs * splits) / available;
+    candidates.push({ splits, efficiency: waves / Math.ceil(waves) });
+  }
+  const best = Math.max(...candidates.map(({ efficiency }) => efficiency));
+  return candidates.find(({ efficiency }) => efficiency >= 0.85 * best)?.splits ?? 1;
+}
+
+/**
+ * FlagAttention's rule for paged caches: one partition where there are sequences enough, unless they are long; else partitions of at least
+ * 256 keys, and none for short sequences or large pages.
+ */
+export function defaultPagedSplits(
+  { sequences, keyHeads, pageSize }: { sequences: number; keyHeads: number; pageSize: number },
+  keys: number,
+  available: number,
+): number {
+  const partitions = Math.max(1, ceilDiv(keys, Math.max(256, pageSize)));
+  if (sequences * keyHeads > 2 * available) return keys >= 4096 ? partitions : 1;
+  return keys <= 1024 || pageSize >= 256 ? 1 : partitions;
+}
+
+/** The number of programs that `rows` queries of `heads` heads make, as splits are counted. */
+export const countedPrograms = (batch: number, heads: number, rows: number): number =>
+  batch * heads * ceilDiv(rows, countedQueries);
+
+/** Query heads share a tile (pack-heads.ts) where a head alone would leave at least half of the smallest tile empty. */
+export const packsHeads = (queries: number, group: number): boolean => group > 1 && queries <= countedQueries / 2;
+
+/** Blocks of a split of `rows` queries; by backend, then by the largest tile extent of the head dims. */
+const splitTable: Readonly<Record<Backend, (extent: number) => { readonly most: number; readonly BLOCK_N: number }>> = {
+  // FlagAttention's 16 x 128: key tiles are what must be in flight.
+  cuda: (extent) => (extent <= 128 ? { most: 64, BLOCK_N: 128 } : { most: 32, BLOCK_N: 64 }),
+  webgpu: (extent) => (extent <= 64 ? { most: 64, BLOCK_N: 32 } : { most: 64, BLOCK_N: 16 }),
+  wasm: () => ({ most: 64, BLOCK_N: 64 }),
+  // The interpreter pays for each operation, not for each element; a split is whole tiles, so not too large.
+  cpu: () => ({ most: 64, BLOCK_N: 32 }),
+};
+
+export function splitConfiguration(backend: Backend, headDim: number, valueDim: number, rows: number) {
+  const { most, BLOCK_N } = splitTable[backend](Math.max(tileExtent(headDim), tileExtent(valueDim)));
+  return { BLOCK_M: Math.min(most, Math.max(countedQueries, nextPowerOfTwo(rows))), BLOCK_N };
+}
