@@ -169,6 +169,9 @@ const types: Readonly<Record<RopeScaling["type"], TypeReader>> = {
   },
 };
 
+/** The names that `rope_type` takes. */
+export const ropeTypes: readonly string[] = Object.keys(types);
+
 /** Names in files that mean a type: Phi-3's first releases, Qwen2-VL (which adds `mrope_section`). */
 const aliases: Readonly<Record<string, RopeScaling["type"]>> = { su: "longrope", mrope: "default" };
 
@@ -200,7 +203,7 @@ function readParameters(keys: Keys, at: Surroundings): RopeConfig {
 }
 
 function readType(keys: Keys, mayMiss: boolean): RopeScaling["type"] {
-  const known = `${Object.keys(types).join(", ")} (also su for longrope, mrope for default with mrope_section)`;
+  const known = `${ropeTypes.join(", ")} (also su for longrope, mrope for default with mrope_section)`;
   const named = (["rope_type", "type"] as const).filter((key) => keys.has(key));
   if (named.length === 0 && !mayMiss) keys.refuse("rope_type", known);
   const resolved = named.map((key) => {

@@ -3,7 +3,7 @@
  * sines, the operator `rope`, and position maps for PiecewiseAttention. May import `dsl`, `runtime`, `support`, `kernels/support`.
  */
 
-export { overrideRopeConfig, type RopeConfigOptions, readRopeConfig } from "./config.ts";
+export { overrideRopeConfig, type RopeConfigOptions, readRopeConfig, ropeTypes } from "./config.ts";
 export type { RopeParameters } from "./config-keys.ts";
 export * from "./frequencies.ts";
 export { ropeKernel } from "./kernel.ts";

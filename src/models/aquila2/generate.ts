@@ -1,9 +1,10 @@
 /** @file Generation: a prompt's continuation, token by token, as text that never shows half a character. */
 import { ArgumentError } from "../../support/errors.ts";
 import type { Aquila2 } from "./model.ts";
+import type { PositionOptions } from "./positions.ts";
 import { createSampler, type SamplingOptions } from "./sampling.ts";
 
-export interface GenerateOptions extends SamplingOptions {
+export interface GenerateOptions extends SamplingOptions, PositionOptions {
   /** Default: 200. */
   readonly maxNewTokens?: number;
   /** Token ids that end the text. Default: those of config.json, else the tokenizer's end token. */
@@ -44,7 +45,7 @@ export async function* generate(
   if (maxNewTokens === 0) return;
 
   const text = tokenizer.stream({ skipSpecialTokens: true });
-  using cache = model.createCache(ids.length + maxNewTokens);
+  using cache = model.createCache(ids.length + maxNewTokens, { rope: options.rope, scheme: options.scheme });
   let next: readonly number[] = ids;
   for (let count = 1; ; count++) {
     signal?.throwIfAborted();

@@ -16,9 +16,11 @@ export { type ByteSource, byteSourceOf, type ModelFiles, modelFilesOf, modelFile
 export type { KeyValueCache } from "./cache.ts";
 export { Checkpoint, openCheckpoint, type StoredFloats } from "./checkpoint.ts";
 export { type ModelConfig, parseConfig } from "./config.ts";
+export * from "./evaluation/index.ts";
 export type { GenerateOptions, Piece } from "./generate.ts";
 export { Aquila2 } from "./model.ts";
 export type { LayerParameters, LoadProgress, ModelDType, Parameters } from "./parameters.ts";
+export { type NamedPositions, parsePositions } from "./position-text.ts";
 export type { PositionOptions, Positions } from "./positions.ts";
 export { openSafetensors, type SafetensorsDType, type SafetensorsEntry, type SafetensorsFile } from "./safetensors.ts";
 export type { SamplingOptions } from "./sampling.ts";
