@@ -42,7 +42,7 @@ export function analyzeAxes(kernel: Kernel): AxisAnalysis {
 
   const visitBlock = (block: Block): void => block.operations.forEach(visit);
   const visit = (operation: Operation): void => {
-    const { opcode, operands, results, blocks } = operation;
+    const { opcode, operands, results, attributes, blocks } = operation;
     if (opcode === "loop") visitLoop(operation);
     else if (opcode === "if") {
       blocks.forEach(visitBlock);
@@ -56,6 +56,12 @@ export function analyzeAxes(kernel: Kernel): AxisAnalysis {
       known.set(
         result!,
         infoOf([1], () => [1, alignment, 1]),
+      );
+    } else if (opcode === "view_stride") {
+      const divisibility = strideDivisibility(parameters.get(operands[0]!), attributes.axis as number);
+      known.set(
+        results[0]!,
+        infoOf([1], () => [1, divisibility, 1]),
       );
     } else for (const result of results) known.set(result, transfer(operation, result, context));
   };
@@ -87,6 +93,12 @@ export function analyzeAxes(kernel: Kernel): AxisAnalysis {
 /** A pointer is at least aligned to its elements. */
 const alignmentOf = (value: Value, alignment = 1): number =>
   Math.max(powerOfTwoIn(alignment), elementBytes[value.type.dtype]);
+
+/** By its facts, a tensor whose last stride is 1 has other strides that keep the alignment of its address. In elements. */
+function strideDivisibility(tensor: KernelParameter | undefined, axis: number): number {
+  if (!tensor?.facts.unitStride || axis === tensor.rank - 1) return 1;
+  return Math.max(1, powerOfTwoIn(tensor.facts.alignment ?? 1) / elementBytes[tensor.dtype]);
+}
 
 function ofParameter(value: Value, { kind, facts }: KernelParameter): AxisInfo {
   if (kind === "tensor") return unknownInfo(value);

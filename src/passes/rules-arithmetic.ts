@@ -218,7 +218,23 @@ const multipleOf: Rule = ({ operands: [x], attributes }) => {
   return inner && (inner.attributes.divisor as number) % divisor === 0 ? x : undefined;
 };
 
-const addPointer: Rule = ({ operands: [pointer, offset] }) => (isIntegerConstant(offset!, 0n) ? pointer : undefined);
+const addPointer: Rule = ({ operands: [pointer, offset] }, make) => {
+  if (isIntegerConstant(offset!, 0n)) return pointer;
+  const narrow = beforeExtension(offset!, make);
+  return narrow && make.value("add_pointer", [pointer!, narrow]);
+};
+
+/**
+ * The i32 value that an i64 offset was extended from. Addresses extend it again, at no cost, and what targets see of an i32 offset, such as
+ * its constant part, stays visible.
+ */
+function beforeExtension(offset: Value, make: Maker): Value | undefined {
+  const made = offset.definition;
+  if (made?.opcode === "cast") return made.operands[0]!.type.dtype === "i32" ? made.operands[0] : undefined;
+  if (made?.opcode !== "splat" && made?.opcode !== "broadcast" && made?.opcode !== "expand_dims") return undefined;
+  const inner = beforeExtension(made.operands[0]!, make);
+  return inner && make.value(made.opcode, [inner], made.attributes);
+}
 
 export const arithmeticRules: Rules = {
   add,

@@ -40,6 +40,8 @@ describe("values", () => {
     ["a parameter's divisor, its power of two", "%z = constant 0 : i32\n%r = add %n, %z : i32", [1], [16], [1]],
     ["a constant", "%r = constant 24 : tile<4x8xi32>", [1, 1], [8, 8], [4, 8]],
     ["a range", "%r = arange {start = 0, end = 64} : tile<64xi32>", [64], [2 ** 30], [1]],
+    ["a stride by its tensor's facts", "%r = view_stride %v {axis = 1} : i64", [1], [8], [1]],
+    ["a stride of any tensor", "%r = view_stride %w {axis = 0} : i64", [1], [1], [1]],
     ["a range from 12", "%r = arange {start = 12, end = 28} : tile<16xi32>", [16], [4], [1]],
     [
       "block start plus range",

@@ -207,6 +207,7 @@ describe("comparisons, select, casts", () => {
       "%a = multiple_of %i {divisor = 16} : i32\n=%a",
     ],
     ["%k = constant 0n : i64\n%r = add_pointer %p, %k : ptr<f32>", "%k = constant 0n : i64\n=%p"],
+    ["%a = cast %i : i64\n%r = add_pointer %p, %a : ptr<f32>", "%a = cast %i : i64\n%0 = add_pointer %p, %i : ptr<f32>\n=%0"],
   ];
   test.each(cases)("%s", value);
   test.each([
