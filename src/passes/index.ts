@@ -10,5 +10,6 @@ export * from "./dce.ts";
 export * from "./licm.ts";
 export * from "./memory-access.ts";
 export * from "./optimize.ts";
+export * from "./prefetch.ts";
 export * from "./range-folding.ts";
 export * from "./ranges.ts";

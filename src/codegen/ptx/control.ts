@@ -23,6 +23,7 @@ import type { Emitter } from "./emitter.ts";
 import { type Instruction, isRegister, type Node, type Operand, type Register } from "./instruction.ts";
 import { subtractIntegers } from "./integers.ts";
 import type { Lowered, Lowering } from "./lowering.ts";
+import { openPipeline } from "./pipeline.ts";
 import { Tile } from "./tile.ts";
 
 /** The elements that make up a value, and how to put it together again. */
@@ -99,6 +100,8 @@ export function lowerLoop(lowering: Lowering, loop: Operation): void {
   const initial = loop.operands.slice(3).map((value) => partsOf(emitter, lowering.values.get(value)!));
   const name = emitter.uniqueName(body.parameters[0]!.name ?? "i");
   const names = body.parameters.slice(1).map(({ name: own }) => (own ? emitter.uniqueName(own) : undefined));
+  const pipeline = openPipeline(lowering, loop, { from: from!, to: to!, step: step! });
+  pipeline?.fill();
   const buffers = emitter.buffers.length;
   for (const assumption of assumptions) {
     const depth = emitter.depth + 1;
@@ -115,6 +118,7 @@ export function lowerLoop(lowering: Lowering, loop: Operation): void {
     let holds = true;
     let again: Register | undefined;
     const nodes = emitter.block(() => {
+      pipeline?.enter(index);
       lowering.lowerBlock(body);
       const yielded = body.operations.at(-1)!.operands;
       const next = carried.map((own, i) =>
@@ -127,6 +131,7 @@ export function lowerLoop(lowering: Lowering, loop: Operation): void {
         carried.flatMap(({ slots }) => slots),
         next.flatMap((values) => values!),
       );
+      pipeline?.advance();
       emitter.emit("add.s32", [index, index, operandOf(emitter, step!, "i32")]);
       again = emitter.op("pred", "setp.lt.s32", index, operandOf(emitter, to!, "i32"));
     });

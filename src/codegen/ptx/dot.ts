@@ -3,7 +3,7 @@
  * registers already (as the accumulators of an earlier dot are) or staged in shared memory, from where its fragments are loaded
  * just before they are used, so that they never all live at once.
  */
-import type { Operation } from "../../ir/index.ts";
+import type { DType, Operation } from "../../ir/index.ts";
 import {
   chooseSwizzle,
   conversionBetween,
@@ -144,14 +144,14 @@ function residentWords(emitter: Emitter, tile: Tile): (index: number) => Operand
 }
 
 /** Loads words from shared memory when they are first asked for: by ldmatrix where the layouts fit it. */
-function stagedWords(emitter: Emitter, { dtype, layout, memory, buffer }: StagedTile): (index: number) => Operand {
+function stagedWords(emitter: Emitter, { dtype, layout, memory, place }: StagedTile): (index: number) => Operand {
   const elementBytes = bytesOf(dtype);
   const plan =
     elementBytes === 2
       ? (planLdmatrix(layout, memory, { elementBytes }) ??
         planLdmatrix(layout, memory, { elementBytes, transposed: true }))
       : undefined;
-  if (!plan) return residentWords(emitter, readShared(emitter, dtype, layout, memory, buffer));
+  if (!plan) return residentWords(emitter, readShared(emitter, dtype, layout, memory, place));
   const columns = threadColumns(plan.address).map((offset) => offset * elementBytes);
   const moving = columns.reduce((bits, column) => bits | column, 0);
   const issueOf = new Map<number, number>();
@@ -159,20 +159,21 @@ function stagedWords(emitter: Emitter, { dtype, layout, memory, buffer }: Staged
     for (const pair of registers) issueOf.set(pair[0]! >> 1, issue);
   });
   const loaded = new Map<number, Register>();
-  const access = { kind: "read", place: buffer, group: emitter.accessGroup() } as const;
+  const { buffer, group = emitter.accessGroup() } = place;
+  const access = { kind: "read", place: buffer, group } as const;
   const opcode = `ldmatrix.sync.aligned.m8n8.x${plan.count}${plan.transposed ? ".trans" : ""}.shared.b16`;
   return (index) => {
     const known = loaded.get(index);
     if (known) return known;
     const { offset, registers } = plan.issues[issueOf.get(index)!]!;
     const bytes = offset * elementBytes;
-    const base = sharedAddress(emitter, columns, bytes & moving);
+    const base = sharedAddress(emitter, columns, bytes & moving, place.start);
     const results = registers.map((pair) => {
       const word = emitter.register("b32");
       loaded.set(pair[0]! >> 1, word);
       return word;
     });
-    emitter.emit(opcode, [vector(results), address(base, bytes & ~moving, buffer)], { access });
+    emitter.emit(opcode, [vector(results), address(base, (bytes & ~moving) + place.offset, buffer)], { access });
     return loaded.get(index)!;
   };
 }
@@ -185,15 +186,12 @@ export function lowerConvert(lowering: Lowering, operation: Operation): Tile | S
   const { emitter } = lowering;
   const [value] = operation.operands;
   const [result] = operation.results;
-  const tile = lowering.tile(value!);
   const layout = lowering.layoutOf(result!)!;
+  const source = lowering.values.get(value!)!;
+  if (source.kind === "staged") return { ...source, layout };
+  const tile = lowering.tile(value!);
   const users = lowering.uses.get(result!) ?? [];
-  const feedsTensorCores = users.every(
-    (user) =>
-      user.opcode === "dot" &&
-      user.operands.indexOf(result!) < 2 &&
-      planDot(user, emitter.target, emitter.numWarps).kind === "mma",
-  );
+  const feedsTensorCores = users.every((user) => readsStaged(lowering, user, user.operands.indexOf(result!)));
   if (!feedsTensorCores || conversionBetween(tile.layout!, layout).kind !== "shared")
     return convertTile(emitter, tile, layout);
   const staged = stage(emitter, tile, layout);
@@ -203,23 +201,32 @@ export function lowerConvert(lowering: Lowering, operation: Operation): Tile | S
   return loadStaged(emitter, staged);
 }
 
-function stage(emitter: Emitter, tile: Tile, layout: LinearLayout): StagedTile {
-  const elementBytes = bytesOf(tile.kind);
-  const source = tile.layout!;
+/** Whether operand `index` of the operation is one that tensor cores take from shared memory. */
+export const readsStaged = ({ emitter }: Lowering, operation: Operation, index: number): boolean =>
+  operation.opcode === "dot" &&
+  (index === 0 || index === 1) &&
+  planDot(operation, emitter.target, emitter.numWarps).kind === "mma";
+
+/** How an operand written from `writer` and read in `reader` lies in shared memory. */
+export function stagedMemory(kind: DType, writer: LinearLayout, reader: LinearLayout): LinearLayout {
+  const elementBytes = bytesOf(kind);
+  if (!isHalf(kind)) return chooseSwizzle({ writer, reader, elementBytes });
   // Rows in memory run the way in which the writer holds vectors.
-  const widths = source.outs.map((_, axis) => vectorWidth(source, axis, { elementBytes }));
-  const order = widths[0]! > widths[1]! ? [0, 1] : [1, 0];
-  const memory = isHalf(tile.kind)
-    ? matrixSwizzle(source.shape, elementBytes, order)
-    : chooseSwizzle({ writer: source, reader: layout, elementBytes });
-  const buffer = bufferFor(emitter, "operand", tile.kind, layout);
+  const widths = writer.outs.map((_, axis) => vectorWidth(writer, axis, { elementBytes }));
+  return matrixSwizzle(writer.shape, elementBytes, widths[0]! > widths[1]! ? [0, 1] : [1, 0]);
+}
+
+function stage(emitter: Emitter, tile: Tile, layout: LinearLayout): StagedTile {
+  const dtype = tile.kind as DType;
+  const memory = stagedMemory(dtype, tile.layout!, layout);
+  const buffer = bufferFor(emitter, "operand", dtype, layout);
   writeShared(emitter, tile, memory, buffer);
-  return { kind: "staged", dtype: tile.kind as StagedTile["dtype"], layout, memory, buffer };
+  return { kind: "staged", dtype, layout, memory, place: { buffer, offset: 0 } };
 }
 
 function loadStaged(emitter: Emitter, staged: StagedTile): Tile {
-  const { dtype, layout, memory, buffer } = staged;
-  if (!isHalf(dtype)) return readShared(emitter, dtype, layout, memory, buffer);
+  const { dtype, layout, memory, place } = staged;
+  if (!isHalf(dtype)) return readShared(emitter, dtype, layout, memory, place);
   const word = stagedWords(emitter, staged);
   const words = Array.from({ length: layout.sizeOf("register") / 2 }, (_, index) => word(index) as Register);
   return Tile.ofWords(dtype, layout, words);

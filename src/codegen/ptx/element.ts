@@ -75,6 +75,16 @@ export function elementKey(element: Element): string | number {
 
 export const sameElement = (a: Element, b: Element): boolean => a === b || elementKey(a) === elementKey(b);
 
+/** Whether the elements are seen at a glance to differ: registers in the order in which they were made, as most tiles have them. */
+export function allDifferent(elements: readonly Element[]): boolean {
+  let last = -1;
+  for (const element of elements) {
+    if (!isRegister(element) || element.id <= last) return false;
+    last = element.id;
+  }
+  return true;
+}
+
 /** The element as an operand of an instruction; a predicate must be a register. */
 export function operandOf(emitter: Emitter, element: Element, kind: ElementKind): Operand {
   if (isRegister(element)) return element;

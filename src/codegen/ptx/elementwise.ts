@@ -5,7 +5,17 @@
 import type { ComparePredicate, DType, Operation } from "../../ir/index.ts";
 import type { LinearLayout } from "../../layout/index.ts";
 import { wrapByte } from "./casts.ts";
-import { divisorOf, type Element, elementKey, isConstant, isInteger, isSum, operandOf, registerOf } from "./element.ts";
+import {
+  allDifferent,
+  divisorOf,
+  type Element,
+  elementKey,
+  isConstant,
+  isInteger,
+  isSum,
+  operandOf,
+  registerOf,
+} from "./element.ts";
 import type { Emitter } from "./emitter.ts";
 import type { Operand, Register } from "./instruction.ts";
 import { addIntegers, type IntegerKind, multiplyIntegers, subtractIntegers } from "./integers.ts";
@@ -30,9 +40,11 @@ export interface ElementwiseOptions {
 
 /** Applies `make` to the elements of tiles in one layout. */
 export function mapElements(emitter: Emitter, operands: readonly (readonly Element[])[], make: Make): Element[] {
+  if (operands.some(allDifferent))
+    return operands[0]!.map((_, i) => make(emitter, operands.length === 1 ? [operands[0]![i]!] : at(operands, i)));
   const made = new Map<string, Element>();
   return operands[0]!.map((_, i) => {
-    const elements = operands.map((list) => list[i]!);
+    const elements = at(operands, i);
     const key = elements.map(elementKey).join();
     let element = made.get(key);
     if (element === undefined) {
@@ -42,6 +54,8 @@ export function mapElements(emitter: Emitter, operands: readonly (readonly Eleme
     return element;
   });
 }
+
+const at = (operands: readonly (readonly Element[])[], i: number): Element[] => operands.map((list) => list[i]!);
 
 /** Any elementwise operation but cast, bitcast, multiple_of and add_pointer. */
 export function lowerElementwise(

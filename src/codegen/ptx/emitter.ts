@@ -75,6 +75,16 @@ export class Emitter {
     return this.numWarps * this.target.warpSize;
   }
 
+  /**
+   * Bytes of shared memory with which a multiprocessor still has room for as many blocks as its registers have, if a thread takes nearly all
+   * that it may: those blocks hide each other's waits.
+   */
+  get comfortableSharedMemory(): number {
+    const { registersPerMultiprocessor, sharedMemoryLimit } = this.target;
+    const blocks = Math.max(1, Math.floor(registersPerMultiprocessor / (this.threads * 256)));
+    return Math.floor(sharedMemoryLimit / blocks);
+  }
+
   get scope(): Scope {
     return this.#scopes.at(-1)!;
   }

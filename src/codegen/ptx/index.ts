@@ -55,8 +55,7 @@ export function compilePtx(kernel: Kernel, options: PtxOptions): CompiledKernel 
 
   const nodes = emitter.nodes as Node[];
   removeDeadCode(nodes);
-  // Two blocks a multiprocessor hide each other's waits: up to half of its memory costs nothing.
-  const bytes = allocateShared(nodes, target.sharedMemoryLimit, target.sharedMemoryLimit / 2);
+  const bytes = allocateShared(nodes, target.sharedMemoryLimit, emitter.comfortableSharedMemory);
   insertBarriers(nodes, emitter.barrier());
   const sharedMemory =
     bytes > target.staticSharedMemoryLimit ? { static: 0, dynamic: bytes } : { static: bytes, dynamic: 0 };

@@ -16,12 +16,14 @@ import { lowerAddPointer, lowerAtomic, lowerLoad, lowerStore } from "./memory.ts
 import { lowerReduce } from "./reduce.ts";
 import { lowerScan } from "./scan.ts";
 import { lowerArange, lowerConstant, lowerGrid, lowerJoin, lowerShape, lowerSplit } from "./shapes.ts";
+import { transposeStaged } from "./shared.ts";
 import { Tile, type View } from "./tile.ts";
 import { lowerViewLoad, lowerViewStore } from "./views.ts";
 
 /** Lowers the body of the kernel. `parameterNames` maps `q.stride.0` to the name of the entry's parameter. */
 export function lowerKernel(lowering: Lowering, parameterNames: ReadonlyMap<string, string>): void {
   lowering.lowerBlock = (block) => lowerBlock(lowering, block);
+  lowering.lowerOperation = (operation) => lowerAndHold(lowering, operation);
   bindParameters(lowering, parameterNames);
   lowerBlock(lowering, lowering.kernel.body);
 }
@@ -86,14 +88,19 @@ function lowerBlock(lowering: Lowering, block: Block): void {
   for (const operation of block.operations) {
     if (operation.opcode === "yield") continue;
     if (lowering.options.lineInfo) lowering.emitter.line(operation.location);
-    lowerOperation(lowering, operation).forEach((lowered, i) => {
-      const result = operation.results[i]!;
-      const wanted = lowering.layoutOf(result);
-      // Whatever the lowering found natural, the result is held as it was assigned.
-      const converts = lowered instanceof Tile && wanted && !lowered.layout?.equals(wanted);
-      lowering.values.set(result, converts ? convertTile(lowering.emitter, lowered, wanted) : lowered);
-    });
+    lowering.before.get(operation)?.();
+    lowerAndHold(lowering, operation);
   }
+}
+
+function lowerAndHold(lowering: Lowering, operation: Operation): void {
+  lowerOperation(lowering, operation).forEach((lowered, i) => {
+    const result = operation.results[i]!;
+    const wanted = lowering.layoutOf(result);
+    // Whatever the lowering found natural, the result is held as it was assigned.
+    const converts = lowered instanceof Tile && wanted && !lowered.layout?.equals(wanted);
+    lowering.values.set(result, converts ? convertTile(lowering.emitter, lowered, wanted) : lowered);
+  });
 }
 
 /** Gives the results; those of control flow are set by control.ts. */
@@ -101,6 +108,8 @@ function lowerOperation(lowering: Lowering, operation: Operation): readonly Lowe
   const { emitter } = lowering;
   const { opcode, operands, results, attributes } = operation;
   const tile = (index = 0): Tile => lowering.tile(operands[index]!);
+  const staged = lowering.staged.get(operation);
+  if (staged) return [staged];
   switch (opcode) {
     case "constant":
       return [lowerConstant(lowering, operation)];
@@ -109,11 +118,15 @@ function lowerOperation(lowering: Lowering, operation: Operation): readonly Lowe
       return [lowerGrid(lowering, operation)];
     case "arange":
       return [lowerArange(lowering, operation)];
+    case "trans": {
+      const source = lowering.values.get(operands[0]!)!;
+      const permutation = attributes.permutation as number[];
+      return [source.kind === "staged" ? transposeStaged(source, permutation) : lowerShape(lowering, operation)];
+    }
     case "splat":
     case "broadcast":
     case "expand_dims":
     case "reshape":
-    case "trans":
       return [lowerShape(lowering, operation)];
     case "join":
       return [lowerJoin(lowering, operation)];

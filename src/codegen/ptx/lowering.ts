@@ -28,8 +28,12 @@ export class Lowering {
   readonly #blocks = new Map<Operation, Block>();
   /** The operations that use each value. */
   readonly uses: ReadonlyMap<Value, readonly Operation[]>;
-  /** Set by lower.ts, which knows all operations; control flow calls it for its blocks. */
+  /** Loads whose tile comes to shared memory by itself (pipeline.ts), and what is to be emitted before an operation. */
+  readonly staged = new Map<Operation, StagedTile>();
+  readonly before = new Map<Operation, () => void>();
+  /** Set by lower.ts, which knows all operations; control flow calls them for its blocks. */
   lowerBlock: (block: Block) => void = () => {};
+  lowerOperation: (operation: Operation) => void = () => {};
 
   constructor(
     kernel: Kernel,

@@ -3,7 +3,13 @@
  * one. A memory layout is linear and XOR-swizzled, so an address is the thread's part, XORed or added with a constant.
  */
 import type { DType } from "../../ir/index.ts";
-import { chooseSwizzle, type LinearLayout, registerOffsets, sharedOffsets } from "../../layout/index.ts";
+import {
+  chooseSwizzle,
+  type LinearLayout,
+  layoutOfTranspose,
+  registerOffsets,
+  sharedOffsets,
+} from "../../layout/index.ts";
 import { bytesOf, groupAccesses, loadGroups, loadTarget, movesWords, storeGroups } from "./access.ts";
 import { linearOfThread, ownerGuard, threadBitsClear, threadColumns } from "./coordinates.ts";
 import { type Element, type ElementKind, operandOf } from "./element.ts";
@@ -25,7 +31,25 @@ export interface StagedTile {
   readonly layout: LinearLayout;
   /** From the offset in elements to the tile. */
   readonly memory: LinearLayout;
+  readonly place: StagedPlace;
+}
+
+/** The same memory, read with the axes in another order. */
+export const transposeStaged = (staged: StagedTile, permutation: readonly number[]): StagedTile => ({
+  ...staged,
+  layout: layoutOfTranspose(staged.layout, permutation),
+  memory: layoutOfTranspose(staged.memory, permutation),
+});
+
+/** Where in shared memory a staged tile begins. */
+export interface StagedPlace {
   readonly buffer: SharedBuffer;
+  /** Bytes from the start of the buffer, or from `start`. */
+  readonly offset: number;
+  /** Of a buffer that holds several turns of a loop: the start of shared memory plus the distance to this turn's part. */
+  readonly start?: Register;
+  /** See `MemoryAccess`; a new group for each reader if missing. */
+  readonly group?: number;
 }
 
 const log2 = (size: number): number => 31 - Math.clz32(size);
@@ -36,19 +60,29 @@ export function sharedAddresses(
   layout: LinearLayout,
   memory: LinearLayout,
   kind: ElementKind,
+  { start, offset = 0 }: { readonly start?: Register; readonly offset?: number } = {},
 ): Element[] {
   const offsets = sharedOffsets(layout, memory);
   const shift = log2(bytesOf(kind));
   const columns = threadColumns(offsets).map((column) => column << shift);
   return registerOffsets(offsets).map(({ xor, add }): Element => {
-    const base = sharedAddress(emitter, columns, xor << shift);
-    return add === 0 ? base : { kind: "sum", base, offset: add << shift };
+    const base = sharedAddress(emitter, columns, xor << shift, start);
+    const distance = (add << shift) + offset;
+    return distance === 0 ? base : { kind: "sum", base, offset: distance };
   });
 }
 
-/** A register with the address (of the start of shared memory) + (the thread's part ^ `xor`), in bytes. */
-export function sharedAddress(emitter: Emitter, columns: readonly number[], xor: number): Register {
-  const start = emitter.pure("b32", "mov.u32", [symbol(SHARED_MEMORY)], SHARED_ALIGNMENT);
+/** A register with the address of the start of shared memory. */
+export const sharedStart = (emitter: Emitter): Register =>
+  emitter.pure("b32", "mov.u32", [symbol(SHARED_MEMORY)], SHARED_ALIGNMENT);
+
+/** A register with `start` + (the thread's part ^ `xor`), in bytes; `start` is a multiple of SHARED_ALIGNMENT. */
+export function sharedAddress(
+  emitter: Emitter,
+  columns: readonly number[],
+  xor: number,
+  start = sharedStart(emitter),
+): Register {
   let thread = linearOfThread(emitter, columns);
   if (thread === 0 && xor === 0) return start;
   const lowest = [...columns, xor].reduce((bits, column) => bits | column, 0);
@@ -69,13 +103,13 @@ export function readShared(
   kind: ElementKind,
   layout: LinearLayout,
   memory: LinearLayout,
-  buffer: SharedBuffer,
+  { buffer, group, ...origin }: StagedPlace,
 ): Tile {
-  const addresses = sharedAddresses(emitter, layout, memory, kind);
+  const addresses = sharedAddresses(emitter, layout, memory, kind, origin);
   const groups = groupAccesses({ dtype: kind, addresses, masks: undefined }, emitter.target.maxVectorBytes);
   const packed = isHalf(kind) && addresses.length % 2 === 0 && movesWords(groups);
   const target = loadTarget(emitter, kind, layout, addresses.length, packed);
-  loadGroups(emitter, kind, groups, target, { space: "shared", buffer });
+  loadGroups(emitter, kind, groups, target, { space: "shared", buffer }, group);
   return kind === "bool" ? bytesToBool(emitter, target.tile) : target.tile;
 }
 
@@ -87,7 +121,7 @@ export function convertThroughShared(emitter: Emitter, tile: Tile, layout: Linea
   const memory = chooseSwizzle({ writer: tile.layout!, reader: layout, elementBytes: bytesOf(tile.kind) });
   const buffer = bufferFor(emitter, "convert", tile.kind, layout);
   writeShared(emitter, tile, memory, buffer);
-  return readShared(emitter, tile.kind, layout, memory, buffer);
+  return readShared(emitter, tile.kind, layout, memory, { buffer, offset: 0 });
 }
 
 /** Gives the elements of the one thread that owns each (see `ownerGuard`) to all threads that should hold them. */

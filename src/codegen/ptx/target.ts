@@ -19,6 +19,7 @@ export interface TargetInfo {
   readonly maxVectorBytes: number;
   readonly sharedMemoryBanks: number;
   readonly registersPerThread: number;
+  readonly registersPerMultiprocessor: number;
   /** Tensor-core instructions for pairs of operands in 16 bits and in tf32; accumulators are f32. */
   readonly mma: { readonly half: "m16n8k16"; readonly tf32: "m16n8k8" };
   /** Copies global memory to shared memory without registers. */
@@ -37,6 +38,7 @@ export const targets: Readonly<Record<string, TargetInfo>> = {
     maxVectorBytes: 16,
     sharedMemoryBanks: 32,
     registersPerThread: 255,
+    registersPerMultiprocessor: 64 * 1024,
     mma: { half: "m16n8k16", tf32: "m16n8k8" },
     asyncCopy: true,
   },

@@ -8,6 +8,7 @@ import type { DType } from "../../ir/index.ts";
 import type { LinearLayout } from "../../layout/index.ts";
 import { bf16BitsToF32 as bfloat, f16BitsToF32 as half } from "../../support/index.ts";
 import {
+  allDifferent,
   type Element,
   type ElementKind,
   elementKey,
@@ -131,8 +132,12 @@ export interface View {
 }
 
 function pairs<T>(elements: readonly Element[], make: (a: Element, b: Element) => T): T[] {
-  const made = new Map<string, T>();
   const result: T[] = [];
+  if (allDifferent(elements)) {
+    for (let i = 0; i < elements.length; i += 2) result.push(make(elements[i]!, elements[i + 1]!));
+    return result;
+  }
+  const made = new Map<string, T>();
   for (let i = 0; i < elements.length; i += 2) {
     const key = `${elementKey(elements[i]!)},${elementKey(elements[i + 1]!)}`;
     if (!made.has(key)) made.set(key, make(elements[i]!, elements[i + 1]!));
@@ -143,6 +148,7 @@ function pairs<T>(elements: readonly Element[], make: (a: Element, b: Element) =
 
 /** Maps elements, equal ones once. */
 export function shared<T>(elements: readonly Element[], make: (element: Element) => T): T[] {
+  if (allDifferent(elements)) return elements.map(make);
   const made = new Map<string | number, T>();
   return elements.map((element) => {
     const key = elementKey(element);

@@ -7,6 +7,7 @@
 import { elementBytes, type Operation, type Value } from "../../ir/index.ts";
 import type { LinearLayout } from "../../layout/index.ts";
 import { groupAccesses, loadGroups, loadTarget, movesWords, storeGroups } from "./access.ts";
+import { type CopySource, remainingFrom } from "./async-copy.ts";
 import { coordinatesAlong, ownerGuard } from "./coordinates.ts";
 import { divisorOf, type Element, elementKey, isConstant, isInteger, isSum, operandOf, registerOf } from "./element.ts";
 import { boolAnd } from "./elementwise.ts";
@@ -105,6 +106,17 @@ function windowOf(lowering: Lowering, operation: Operation, indices: readonly Va
     inBounds: operation.attributes.inBounds as readonly boolean[],
     layout: lowering.layoutOf(tile),
   };
+}
+
+/** What a copy of the window (async-copy.ts) reads: bounds along the last axis are counts of elements, so that they need no alignment. */
+export function copyWindow(lowering: Lowering, operation: Operation): Omit<CopySource, "kind"> {
+  const { emitter } = lowering;
+  const window = windowOf(lowering, operation, operation.operands.slice(1), operation.results[0]!);
+  const { view, indices, inBounds } = window;
+  const masks = masksOf(emitter, { ...window, inBounds: [...inBounds.slice(0, -1), true] }, 1);
+  const last = coordinatesOf(emitter, window).at(-1)!;
+  const remaining = inBounds.at(-1) ? undefined : remainingFrom(emitter, view.sizes.at(-1)!, indices.at(-1)!, last);
+  return { addresses: addressesOf(emitter, window), masks, remaining };
 }
 
 /** The coordinates of the thread's elements along each axis of the tile. */

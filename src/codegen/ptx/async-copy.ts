@@ -1,0 +1,168 @@
+/**
+ * @file Copies of a tile from global to shared memory that pass no registers and that the threads do not wait for (cp.async). A thread copies
+ * the elements that the tile's layout gives it, in the widest pieces that lie side by side in both memories. What is masked out or lies
+ * outside a view becomes 0: the instruction reads fewer bytes than it writes and fills up with zeros.
+ */
+import { type Operation, shapeOf } from "../../ir/index.ts";
+import type { LinearLayout } from "../../layout/index.ts";
+import { bytesOf, groupAccesses, guardOf } from "./access.ts";
+import { ownerGuard } from "./coordinates.ts";
+import {
+  divisorOf,
+  type Element,
+  type ElementKind,
+  elementKey,
+  isInteger,
+  isSum,
+  operandOf,
+  registerOf,
+} from "./element.ts";
+import type { Emitter } from "./emitter.ts";
+import { address, type Operand } from "./instruction.ts";
+import { addIntegers, multiplyIntegers, subtractIntegers } from "./integers.ts";
+import type { Lowering } from "./lowering.ts";
+import { type StagedPlace, sharedAddresses } from "./shared.ts";
+import { copyWindow } from "./views.ts";
+
+/** The narrowest copy that the hardware has, in bytes. */
+const NARROWEST = 4;
+
+/** The elements of a load, one for each register of its layout. */
+export interface CopySource {
+  readonly kind: ElementKind;
+  readonly addresses: readonly Element[];
+  /** Which elements are copied; the others become 0. */
+  readonly masks: readonly Element[] | undefined;
+  /** How many elements from this one on exist, where that is known only at run time. */
+  readonly remaining: readonly Element[] | undefined;
+}
+
+/** One instruction: `bytes` from `base + offset` to where the tile's element `register` lies. */
+interface Piece {
+  readonly base: Element;
+  readonly offset: number;
+  readonly register: number;
+  readonly bytes: number;
+  readonly mask: Element | undefined;
+}
+
+/** The source of a load whose operands have been lowered; undefined for a load that has no such copy. */
+export function copySource(lowering: Lowering, load: Operation): CopySource | undefined {
+  const { emitter } = lowering;
+  const [first, ...rest] = load.operands;
+  const kind = first!.type.dtype;
+  if (kind === "bool" || shapeOf(load.results[0]!.type).length !== 2) return undefined;
+  if (load.opcode === "view_load") return { kind, ...copyWindow(lowering, load) };
+  const [mask, other] = rest.map((value) => lowering.tile(value).elements(emitter));
+  // Only zeros come for free.
+  if (other?.some((element) => !isZero(element))) return undefined;
+  return { kind, addresses: lowering.tile(first!).elements(emitter), masks: mask, remaining: undefined };
+}
+
+const isZero = (element: Element): boolean =>
+  isInteger(element)
+    ? Number(element) === 0
+    : typeof element === "object" && element.kind === "float" && element.bits === 0;
+
+/** The instructions of a copy, undefined where one would be too narrow. `addresses`: of each register's element in shared memory. */
+function piecesOf(source: CopySource, targets: readonly Element[], maxBytes: number): Piece[] | undefined {
+  const size = bytesOf(source.kind);
+  // A register without a copy would keep what was in memory before.
+  if (source.masks?.includes(false)) return undefined;
+  const pieces: Piece[] = [];
+  for (const { base, offset, registers, mask } of groupAccesses({ ...source, dtype: source.kind }, maxBytes)) {
+    // A vector in global memory is one in shared memory too, or several.
+    let count = registers.length;
+    const chunk = (i: number): readonly number[] => registers.slice(i, i + count);
+    const fits = (): boolean =>
+      registers.every((_, i) => i % count !== 0 || isOnePiece(source, targets, chunk(i), size));
+    while (!fits()) count /= 2;
+    if (count * size < NARROWEST) return undefined;
+    for (let i = 0; i < registers.length; i += count)
+      pieces.push({ base, offset: offset + i * size, register: registers[i]!, bytes: count * size, mask });
+  }
+  return pieces;
+}
+
+/** Whether the elements of the registers follow each other, from an aligned place and within one row. */
+function isOnePiece(
+  { remaining }: CopySource,
+  targets: readonly Element[],
+  registers: readonly number[],
+  size: number,
+): boolean {
+  const first = targets[registers[0]!]!;
+  const total = registers.length * size;
+  const follows = (list: readonly Element[], step: number): boolean =>
+    registers.every((register, i) => isAhead(list[register]!, list[registers[0]!]!, i * step));
+  return divisorOf(first) >= total && follows(targets, size) && (!remaining || follows(remaining, -1));
+}
+
+/** Whether `element` is `from + distance`. */
+function isAhead(element: Element, from: Element, distance: number): boolean {
+  const [a, b] = [element, from].map((either) => {
+    if (isInteger(either)) return { base: undefined, offset: Number(either) };
+    return isSum(either) ? { base: either.base.id, offset: either.offset } : { base: elementKey(either), offset: 0 };
+  });
+  return a!.base === b!.base && a!.offset - b!.offset === distance;
+}
+
+/** Whether the load has a copy to a tile in `memory`. */
+export function canCopy(emitter: Emitter, source: CopySource, layout: LinearLayout, memory: LinearLayout): boolean {
+  const targets = sharedAddresses(emitter, layout, memory, source.kind);
+  return piecesOf(source, targets, emitter.target.maxVectorBytes) !== undefined;
+}
+
+/** Issues the copy of a tile to `place`, unless `condition` (alike in all threads) is false. */
+export function issueCopy(
+  emitter: Emitter,
+  source: CopySource,
+  layout: LinearLayout,
+  memory: LinearLayout,
+  { buffer, group = emitter.accessGroup(), ...origin }: StagedPlace,
+  condition: Element,
+): void {
+  const targets = sharedAddresses(emitter, layout, memory, source.kind, origin);
+  const guard = guardOf(emitter, condition, ownerGuard(emitter, layout));
+  const access = { kind: "write", place: buffer, group } as const;
+  for (const piece of piecesOf(source, targets, emitter.target.maxVectorBytes)!) {
+    const target = targets[piece.register]!;
+    const to = isSum(target)
+      ? address(target.base, target.offset, buffer)
+      : address(registerOf(emitter, target, "i32"), 0, buffer);
+    const from = address(registerOf(emitter, piece.base, "pointer"), piece.offset);
+    const size = sourceSize(emitter, source, piece);
+    // Past the first-level cache, which a tile that is read once would only pollute; only the widest copies can.
+    const cache = piece.bytes === 16 ? "cg" : "ca";
+    emitter.emit(`cp.async.${cache}.shared.global`, [to, from, piece.bytes, ...(size === undefined ? [] : [size])], {
+      guard,
+      access,
+    });
+  }
+}
+
+/** The bytes that exist; undefined for all. */
+function sourceSize(emitter: Emitter, source: CopySource, { register, bytes, mask }: Piece): Operand | undefined {
+  const remaining = source.remaining?.[register];
+  let size: Element = bytes;
+  if (remaining !== undefined) {
+    const exist = multiplyIntegers(emitter, remaining, bytesOf(source.kind), "i32");
+    const some = emitter.pure("b32", "max.s32", [registerOf(emitter, exist, "i32"), 0]);
+    size = emitter.pure("b32", "min.s32", [some, bytes]);
+  }
+  if (mask === false) return 0;
+  if (mask !== undefined && mask !== true)
+    size = emitter.pure("b32", "selp.b32", [operandOf(emitter, size, "i32"), 0, registerOf(emitter, mask, "bool")]);
+  return size === bytes ? undefined : operandOf(emitter, size, "i32");
+}
+
+/** `size - coordinate` for each of the coordinates, from `index` on. */
+export const remainingFrom = (
+  emitter: Emitter,
+  size: Element,
+  index: Element,
+  coordinates: readonly Element[],
+): Element[] =>
+  coordinates.map((coordinate) =>
+    subtractIntegers(emitter, size, addIntegers(emitter, index, coordinate, "i32"), "i32"),
+  );

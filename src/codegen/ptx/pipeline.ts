@@ -1,0 +1,329 @@
+/**
+ * @file Software pipelining: the loads of a loop that feed dots (src/passes/prefetch.ts) are copied to shared memory while earlier turns
+ * compute.
+ *
+ * A *ring* keeps a tile for each of `stages` turns; its copy is issued `stages - 1` turns ahead. Where shared memory has no room for
+ * that, a tile that is not read throughout the turn has one place only, and its next copy is issued in the middle of the turn, as soon
+ * as its last reader is done.
+ *
+ * Copies are issued at *points* of the turn: before the first dot, and before the first reader of each single tile. At a point the
+ * threads wait for the copies that are read from there on and meet at a barrier, after which those copies are seen by all, and whatever
+ * was read before the point may be overwritten; then the next copies are issued, as one group. A ring alone has one point, so one
+ * barrier, a turn.
+ */
+import type { Operation, Value } from "../../ir/index.ts";
+import { conversionBetween, type LinearLayout, layoutOfTranspose } from "../../layout/index.ts";
+import { findPrefetches, type Prefetch } from "../../passes/index.ts";
+import { bytesOf } from "./access.ts";
+import { type CopySource, canCopy, copySource, issueCopy } from "./async-copy.ts";
+import { readsStaged, stagedMemory } from "./dot.ts";
+import { type Element, isInteger, operandOf, registerOf } from "./element.ts";
+import type { Emitter } from "./emitter.ts";
+import type { Register, SharedBuffer } from "./instruction.ts";
+import { addIntegers, multiplyIntegers } from "./integers.ts";
+import type { Lowering } from "./lowering.ts";
+import { SHARED_ALIGNMENT, type StagedTile, sharedStart } from "./shared.ts";
+import { Tile } from "./tile.ts";
+
+/** Turns in flight where the author says nothing. */
+const DEFAULT_STAGES = 3;
+
+/** A load with its place: in a ring of the pipeline's depth or alone. */
+interface Stream {
+  readonly prefetch: Prefetch;
+  readonly layout: LinearLayout;
+  readonly memory: LinearLayout;
+  readonly bytes: number;
+  readonly kind: StagedTile["dtype"];
+  /** Number of the point at which its copies are issued, `distance` turns ahead, and of that before which they must have come. */
+  readonly issue: number;
+  readonly distance: number;
+  readonly wait: number;
+  readonly ring: boolean;
+  /** In the ring's stage or in the buffer of single tiles. */
+  readonly offset: number;
+}
+
+export interface LoopRange {
+  readonly from: Element;
+  readonly to: Element;
+  readonly step: Element;
+}
+
+/** The pipeline of a loop, made before the loop; undefined where nothing can be loaded ahead. */
+export function openPipeline(lowering: Lowering, loop: Operation, range: LoopRange): Pipeline | undefined {
+  const stages = lowering.kernel.hints.numStages ?? DEFAULT_STAGES;
+  if (!lowering.emitter.target.asyncCopy || stages < 2) return undefined;
+  const candidates = findPrefetches(loop, {
+    usersOf: (value) => lowering.uses.get(value) ?? [],
+    reads: (user, index) => readsStaged(lowering, user, index),
+  });
+  const streams = candidates.flatMap((prefetch) => describe(lowering, loop, prefetch, range) ?? []);
+  if (streams.length === 0) return undefined;
+  const order = new Map(loop.blocks[0]!.operations.map((operation, i) => [operation, i]));
+  const room = lowering.emitter.comfortableSharedMemory - otherBytes(lowering, loop, streams);
+  const plan = plans(streams, stages, order).find(({ bytes }) => bytes <= room);
+  return plan && new Pipeline(lowering, loop, range, plan);
+}
+
+type Order = ReadonlyMap<Operation, number>;
+
+/** Shared memory that the loop needs besides: operands that wait for its dots, and what it exchanges. An estimate from above. */
+function otherBytes(lowering: Lowering, loop: Operation, streams: readonly Candidate[]): number {
+  let bytes = 0;
+  const streamed = new Set(streams.map(({ prefetch }) => prefetch.load.results[0]!));
+  const counted = new Set<Value>();
+  for (const operation of loop.blocks[0]!.operations) {
+    for (const operand of operation.operands) {
+      const lowered = lowering.values.get(operand);
+      if (lowered?.kind !== "staged" || counted.has(operand)) continue;
+      counted.add(operand);
+      bytes += bytesOf(lowered.dtype) << lowered.layout.outBits;
+    }
+    const [value] = operation.operands;
+    if (operation.opcode !== "trans" && operation.opcode !== "convert_layout") continue;
+    if (streamed.has(value!)) streamed.add(operation.results[0]!);
+    if (operation.opcode === "trans" || streamed.has(value!)) continue;
+    const [from, to] = [lowering.layoutOf(value!)!, lowering.layoutOf(operation.results[0]!)!];
+    if (conversionBetween(from, to).kind === "shared") bytes += bytesOf(value!.type.dtype) << to.outBits;
+  }
+  return bytes;
+}
+
+type Candidate = Pick<Stream, "prefetch" | "layout" | "memory" | "bytes" | "kind">;
+
+function describe(lowering: Lowering, loop: Operation, prefetch: Prefetch, range: LoopRange): Candidate | undefined {
+  const { emitter } = lowering;
+  const value = prefetch.load.results[0]!;
+  const layout = lowering.layoutOf(value)!;
+  const kind = value.type.dtype;
+  const source = sourceAt(lowering, loop, prefetch, range.from);
+  if (!source) return undefined;
+  const memory = stagedMemory(kind, layout, readerLayout(lowering, prefetch));
+  if (!canCopy(emitter, source, layout, memory)) return undefined;
+  const bytes = Math.ceil((bytesOf(kind) << layout.outBits) / SHARED_ALIGNMENT) * SHARED_ALIGNMENT;
+  return { prefetch, layout, memory, bytes, kind };
+}
+
+/** The layout in which the first reader wants the loaded tile, with the axes as they are loaded. */
+function readerLayout(lowering: Lowering, { load }: Prefetch): LinearLayout {
+  let value = load.results[0]!;
+  let transposed = false;
+  for (;;) {
+    const user = lowering.uses.get(value)![0]!;
+    if (user.opcode !== "trans" && user.opcode !== "convert_layout") break;
+    transposed = transposed !== (user.opcode === "trans");
+    value = user.results[0]!;
+  }
+  const layout = lowering.layoutOf(value)!;
+  return transposed ? layoutOfTranspose(layout, [1, 0]) : layout;
+}
+
+/** The source of the load's copy when the loop's index is `index`. */
+function sourceAt(
+  lowering: Lowering,
+  loop: Operation,
+  { load, slice }: Prefetch,
+  index: Element,
+): CopySource | undefined {
+  lowering.values.set(loop.blocks[0]!.parameters[0]!, Tile.ofElements("i32", undefined, [index]));
+  for (const operation of slice) lowering.lowerOperation(operation);
+  return copySource(lowering, load);
+}
+
+interface Plan {
+  readonly stages: number;
+  /** Turns between the places of a ring's buffer are so many bytes apart. */
+  readonly ringBytes: number;
+  readonly singleBytes: number;
+  readonly bytes: number;
+  readonly streams: readonly Stream[];
+  /** The points: each is before the body's operation of this number. */
+  readonly points: readonly number[];
+}
+
+/** The possible plans, best first. */
+function plans(candidates: readonly Candidate[], stages: number, order: Order): Plan[] {
+  const list: Plan[] = [];
+  for (let depth = stages; depth >= 2; depth--) list.push(makePlan(candidates, depth, order, false));
+  list.push(makePlan(candidates, 2, order, true));
+  return list;
+}
+
+/** `tight`: tiles have one place where that still lets their copy run beside dots. */
+function makePlan(candidates: readonly Candidate[], stages: number, order: Order, tight: boolean): Plan {
+  const first = ({ prefetch }: Candidate): number => order.get(prefetch.readers[0]!)!;
+  const last = ({ prefetch }: Candidate): number => order.get(prefetch.readers.at(-1)!)!;
+  const start = Math.min(...candidates.map(first));
+  let singles = tight ? candidates : [];
+  let points: number[];
+  /** The next point after the last reader: in this turn or, beyond the last point, the first of the next. */
+  const issueOf = (candidate: Candidate): { issue: number; distance: number } => {
+    const next = points.findIndex((point) => point > last(candidate));
+    return next === -1 ? { issue: 0, distance: 0 } : { issue: next, distance: 1 };
+  };
+  const waitOf = (candidate: Candidate): number => points.indexOf(first(candidate));
+  for (;;) {
+    points = [...new Set([start, ...singles.map(first)])].sort((a, b) => a - b);
+    const overlapping = singles.filter((single) => issueOf(single).distance > 0 || waitOf(single) > 0);
+    if (overlapping.length === singles.length) break;
+    singles = overlapping;
+  }
+  let [ringBytes, singleBytes] = [0, 0];
+  const streams = candidates.map((candidate): Stream => {
+    if (singles.includes(candidate)) {
+      const offset = singleBytes;
+      singleBytes += candidate.bytes;
+      return { ...candidate, ...issueOf(candidate), wait: waitOf(candidate), ring: false, offset };
+    }
+    const offset = ringBytes;
+    ringBytes += candidate.bytes;
+    return { ...candidate, issue: 0, distance: stages - 1, wait: 0, ring: true, offset };
+  });
+  return { stages, ringBytes, singleBytes, bytes: stages * ringBytes + singleBytes, streams, points };
+}
+
+/** The code of a loop's pipeline: before the loop, at the points, at the end of a turn. */
+export class Pipeline {
+  readonly #lowering: Lowering;
+  readonly #loop: Operation;
+  readonly #range: LoopRange;
+  readonly #plan: Plan;
+  readonly #ring: SharedBuffer;
+  readonly #single: SharedBuffer;
+  readonly #group: number;
+  /** The start of shared memory plus the distance to the stage that is read, and to the one that is filled. */
+  #reading: Register | undefined;
+  #filling: Register | undefined;
+
+  constructor(lowering: Lowering, loop: Operation, range: LoopRange, plan: Plan) {
+    const { emitter } = lowering;
+    this.#lowering = lowering;
+    this.#loop = loop;
+    this.#range = range;
+    this.#plan = plan;
+    this.#ring = emitter.sharedBuffer("ring", plan.stages * plan.ringBytes);
+    this.#single = emitter.sharedBuffer("tiles", plan.singleBytes);
+    this.#group = emitter.accessGroup();
+  }
+
+  /** Fills the stages of the first turns; before the loop. */
+  fill(): void {
+    const { emitter } = this.#lowering;
+    const { from, to, step } = this.#range;
+    const { streams, stages, ringBytes } = this.#plan;
+    const farthest = Math.max(...streams.map(({ distance }) => distance));
+    let started = false;
+    // Turns before the first, which issue only what belongs to turns of the loop.
+    for (let turn = -farthest; turn < 0; turn++)
+      for (const point of this.#committing()) {
+        const due = streams.filter(({ issue, distance }) => issue === point && turn + distance >= 0);
+        for (const stream of due) {
+          const ahead = turn + stream.distance;
+          const index = addIntegers(emitter, from, multiplyIntegers(emitter, step, ahead, "i32"), "i32");
+          this.#issue(stream, index, isBelow(emitter, index, to), stream.ring ? ahead * ringBytes : 0);
+        }
+        started ||= due.length > 0;
+        if (started) emitter.emit("cp.async.commit_group", []);
+      }
+    if (ringBytes === 0) return;
+    const depth = emitter.depth + 1;
+    const divisor = SHARED_ALIGNMENT;
+    this.#reading = emitter.register("b32", { name: emitter.uniqueName("stage"), depth, divisor });
+    const start = sharedStart(emitter);
+    emitter.emit("mov.b32", [this.#reading, start]);
+    // The last stage is the first that is free.
+    this.#filling = emitter.register("b32", { name: emitter.uniqueName("free"), depth, divisor });
+    emitter.emit("add.s32", [this.#filling, start, (stages - 1) * ringBytes]);
+  }
+
+  /** Gives the loads of the body their places and arranges for the points; `index` is the loop's index in the body. */
+  enter(index: Register): void {
+    const { emitter, staged, before } = this.#lowering;
+    const { streams, points } = this.#plan;
+    const operations = this.#loop.blocks[0]!.operations;
+    for (const { prefetch, layout, memory, kind, ring, offset } of streams) {
+      const place = ring
+        ? { buffer: this.#ring, offset, start: this.#reading!, group: this.#group }
+        : { buffer: this.#single, offset, group: this.#group };
+      staged.set(prefetch.load, { kind: "staged", dtype: kind, layout, memory, place });
+    }
+    points.forEach((at, point) => {
+      before.set(operations[at]!, () => {
+        const pending = this.#pendingAt(point);
+        if (pending !== undefined) emitter.emit("cp.async.wait_group", [pending]);
+        emitter.push(emitter.barrier());
+        this.#issueAt(point, index);
+      });
+    });
+  }
+
+  /** At the end of a turn. */
+  advance(): void {
+    if (!this.#reading) return;
+    const { emitter } = this.#lowering;
+    const { stages, ringBytes } = this.#plan;
+    emitter.emit("mov.b32", [this.#filling!, this.#reading]);
+    const next = emitter.op("b32", "add.s32", this.#reading, ringBytes);
+    const start = sharedStart(emitter);
+    const end = emitter.pure("b32", "add.s32", [start, stages * ringBytes]);
+    const wrapped = emitter.op("pred", "setp.eq.s32", next, end);
+    emitter.emit("selp.b32", [this.#reading, start, next, wrapped]);
+  }
+
+  /** The points that issue something, so that each makes one group of copies a turn. */
+  #committing(): number[] {
+    const { streams, points } = this.#plan;
+    return points.map((_, point) => point).filter((point) => streams.some(({ issue }) => issue === point));
+  }
+
+  /** How many of the groups issued last need not have come at a point; undefined where nothing is waited for. */
+  #pendingAt(point: number): number | undefined {
+    const committing = this.#committing();
+    const earlier = committing.filter((other) => other < point).length;
+    const pending = this.#plan.streams
+      .filter(({ wait }) => wait === point)
+      .map(({ issue, distance }) => distance * committing.length + earlier - committing.indexOf(issue) - 1);
+    return pending.length === 0 ? undefined : Math.min(...pending);
+  }
+
+  #issueAt(point: number, index: Register): void {
+    const { emitter, values } = this.#lowering;
+    const { to, step } = this.#range;
+    const due = this.#plan.streams.filter(({ issue }) => issue === point);
+    if (due.length === 0) return;
+    const own = [
+      this.#loop.blocks[0]!.parameters[0]!,
+      ...due.flatMap(({ prefetch }) => prefetch.slice.flatMap(({ results }) => results)),
+    ];
+    const saved = own.map((value) => values.get(value));
+    for (const stream of due) {
+      const ahead = addIntegers(emitter, index, multiplyIntegers(emitter, step, stream.distance, "i32"), "i32");
+      this.#issue(stream, ahead, stream.distance === 0 ? true : isBelow(emitter, ahead, to), 0);
+    }
+    emitter.emit("cp.async.commit_group", []);
+    own.forEach((value, i) => {
+      if (saved[i]) values.set(value, saved[i]);
+    });
+  }
+
+  #issue({ prefetch, layout, memory, ring, offset }: Stream, index: Element, condition: Element, stage: number): void {
+    const { emitter } = this.#lowering;
+    const source = sourceAt(this.#lowering, this.#loop, prefetch, index)!;
+    const start = ring && this.#filling ? { start: this.#filling } : {};
+    const buffer = ring ? this.#ring : this.#single;
+    issueCopy(
+      emitter,
+      source,
+      layout,
+      memory,
+      { buffer, offset: offset + stage, group: this.#group, ...start },
+      condition,
+    );
+  }
+}
+
+const isBelow = (emitter: Emitter, index: Element, to: Element): Element =>
+  isInteger(index) && isInteger(to)
+    ? index < to
+    : emitter.pure("pred", "setp.lt.s32", [registerOf(emitter, index, "i32"), operandOf(emitter, to, "i32")]);

@@ -1,0 +1,68 @@
+/**
+ * @file Which loads of a loop can be made ahead of the turn that uses them, by copying the tile straight to where a dot reads it. That is
+ * so where nothing but dots uses the tile (renamed or laid out anew on the way), where its address follows from the loop's index and
+ * what is known before the loop, and where the loop writes no memory, which a load could then miss.
+ */
+import { type Block, type Operation, ops, type Value } from "../ir/index.ts";
+import { blockWrites } from "./effects.ts";
+
+/** A load that can be made ahead. */
+export interface Prefetch {
+  readonly load: Operation;
+  /** Operations of the loop's body, in order, from which the load's operands come: functions of the loop's index. */
+  readonly slice: readonly Operation[];
+  /** The dots that read the tile, in order. */
+  readonly readers: readonly Operation[];
+}
+
+export interface PrefetchOptions {
+  usersOf(value: Value): readonly Operation[];
+  /** Whether an operation, in the form that the target gives it, can read operand `index` from where the copy lies. */
+  reads(user: Operation, index: number): boolean;
+}
+
+/** The loads of the loop's own block that can be made ahead, in order. */
+export function findPrefetches(loop: Operation, options: PrefetchOptions): Prefetch[] {
+  const block = loop.blocks[0]!;
+  const candidates = block.operations.filter(({ opcode }) => opcode === "view_load" || opcode === "load");
+  if (candidates.length === 0 || blockWrites(block)) return [];
+  const order = new Map(block.operations.map((operation, i) => [operation, i]));
+  const byOrder = (a: Operation, b: Operation): number => order.get(a)! - order.get(b)!;
+  const found: Prefetch[] = [];
+  for (const load of candidates) {
+    const readers = [...(readersOf(load.results[0]!, options) ?? [])];
+    if (readers.length === 0 || !readers.every((reader) => order.has(reader))) continue;
+    const slice = sliceOf(load, block, order);
+    if (slice) found.push({ load, slice: slice.sort(byOrder), readers: readers.sort(byOrder) });
+  }
+  return found;
+}
+
+/** The dots that use the value, undefined if anything else does. */
+function readersOf(value: Value, options: PrefetchOptions): Set<Operation> | undefined {
+  const readers = new Set<Operation>();
+  for (const user of options.usersOf(value)) {
+    if (user.opcode === "trans" || user.opcode === "convert_layout") {
+      const further = readersOf(user.results[0]!, options);
+      if (!further) return undefined;
+      for (const reader of further) readers.add(reader);
+    } else if (user.operands.every((operand, i) => operand !== value || options.reads(user, i))) readers.add(user);
+    else return undefined;
+  }
+  return readers;
+}
+
+/** What the operands of `load` need of the block; undefined if that is more than pure functions of the loop's index. */
+function sliceOf(load: Operation, block: Block, order: ReadonlyMap<Operation, number>): Operation[] | undefined {
+  const slice = new Set<Operation>();
+  const carried = new Set(block.parameters.slice(1));
+  const collect = (value: Value): boolean => {
+    if (carried.has(value)) return false;
+    const { definition } = value;
+    if (!definition || !order.has(definition) || slice.has(definition)) return true;
+    if (ops[definition.opcode].effect !== "none") return false;
+    slice.add(definition);
+    return definition.operands.every(collect);
+  };
+  return load.operands.every(collect) ? [...slice] : undefined;
+}
