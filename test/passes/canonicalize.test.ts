@@ -244,6 +244,10 @@ describe("shape operations", () => {
       "%a = arange {start = 0, end = 8} : tile<8xi32>\n%b = reshape %a : tile<2x2x2xi32>\n%c1 = trans %b {permutation = [1, 2, 0]} : tile<2x2x2xi32>\n=%b",
     ],
     [
+      "%a = arange {start = 0, end = 32} : tile<32xi32>\n%b = reshape %a : tile<2x4x4xi32>\n%c1 = trans %b {permutation = [1, 2, 0]} : tile<4x4x2xi32>\n%r = trans %c1 {permutation = [1, 0, 2]} : tile<4x4x2xi32>",
+      "%a = arange {start = 0, end = 32} : tile<32xi32>\n%b = reshape %a : tile<2x4x4xi32>\n%c1 = trans %b {permutation = [1, 2, 0]} : tile<4x4x2xi32>\n%0 = trans %b {permutation = [2, 1, 0]} : tile<4x4x2xi32>\n=%0",
+    ],
+    [
       "%a = arange {start = 0, end = 8} : tile<8xi32>\n%b = expand_dims %a {axis = 1} : tile<8x1xi32>\n%r = trans %b {permutation = [1, 0]} : tile<1x8xi32>",
       "%a = arange {start = 0, end = 8} : tile<8xi32>\n%b = expand_dims %a {axis = 1} : tile<8x1xi32>\n%0 = expand_dims %a {axis = 0} : tile<1x8xi32>\n=%0",
     ],

@@ -22,7 +22,8 @@ function unary(values: RandomValues, x: Item): void {
 function binary(values: RandomValues, x: Item): void {
   const { tape } = values;
   const { dtype } = x.value.type;
-  const y = values.get(dtype, shapeOfItem(x));
+  // Constants often: they are what identities are about.
+  const y = tape.next(3) === 2 ? values.constant(dtype, shapeOfItem(x)) : values.get(dtype, shapeOfItem(x));
   const [a, b] = tape.next(2) === 0 ? [x, y] : [y, x];
   if (isFloat(dtype)) floatBinary(values, a, b);
   else if (dtype === "bool") values.push(values.builder.value(tape.pick(["and", "or", "xor"]), [a.value, b.value]));

@@ -58,6 +58,12 @@ export function randomKernel(options: RandomKernelOptions = {}): fc.Arbitrary<Ra
 const showBigints = (_: string, value: unknown): unknown =>
   typeof value === "bigint" ? `${value}n` : ArrayBuffer.isView(value) ? [...(value as Int32Array)].join() : value;
 
+/** An output in which every program has elements of its own, one for each element of a tile. */
+interface Stored {
+  readonly pointer: Value;
+  readonly shape: readonly number[];
+}
+
 class KernelGenerator {
   readonly #tape: Tape;
   readonly #options: RandomKernelOptions;
@@ -68,7 +74,7 @@ class KernelGenerator {
   readonly #arguments: Record<string, RandomTensor | number> = {};
   readonly #outputs: string[] = [];
   /** Pointer outputs that this program may read again. */
-  readonly #stored: { readonly pointer: Value; readonly shape: readonly number[] }[] = [];
+  readonly #stored: Stored[] = [];
   readonly #grid: readonly [number, number, number];
   /** The program's number in the launch. */
   #program!: Value;
@@ -94,7 +100,7 @@ class KernelGenerator {
     this.#values.push(b.value("arange", [], { start: 0, end: 8 }), 8);
     this.#loadView();
     for (let steps = 0; steps < 60 && !this.#tape.atEnd; steps++) this.#grow();
-    const count = 1 + this.#tape.next(6);
+    const count = 4 + this.#tape.next(8);
     for (let i = 0; i < count; i++) this.#store(this.#values.recent(i));
     const kernel: Kernel = {
       name: "random",
@@ -121,10 +127,15 @@ class KernelGenerator {
       () => this.#if(),
     ];
     if (this.#options.atomics ?? true) kinds.push(() => this.#atomic());
-    if (this.#options.readBack && this.#stored.length > 0)
+    if (this.#options.readBack && this.#stored.length > 0) {
+      const stored = this.#stored.at(-1 - this.#tape.next(Math.min(2, this.#stored.length)))!;
       kinds.push(
-        ...[this.#readBack, this.#readBack, this.#overwrite, this.#overwrite].map((grow) => () => grow.call(this)),
+        () => this.#readBack(stored),
+        () => this.#overwrite(stored),
+        () => this.#hazard(stored),
+        () => this.#hazard(stored),
       );
+    }
     this.#tape.pick(kinds)();
   }
 
@@ -274,15 +285,25 @@ class KernelGenerator {
     return b.value("add_pointer", [this.#values.splat(base, shape), offset]);
   }
 
-  #readBack(): void {
-    const { pointer, shape } = this.#tape.pick(this.#stored);
+  #readBack({ pointer, shape }: Stored): Item {
     const loaded = this.#builder.value("load", [this.#ownPart(pointer, shape)]);
-    this.#values.push(loaded, this.#values.exact ? this.#values.limit(loaded.type.dtype) : Infinity);
+    return this.#values.push(loaded, this.#values.exact ? this.#values.limit(loaded.type.dtype) : Infinity);
   }
 
-  #overwrite(): void {
-    const { pointer, shape } = this.#tape.pick(this.#stored);
+  #overwrite({ pointer, shape }: Stored): void {
     this.#builder.create("store", [this.#ownPart(pointer, shape), this.#values.get(pointer.type.dtype, shape).value]);
+  }
+
+  /** Reads before, inside and after a loop or if that may write. */
+  #hazard(stored: Stored): void {
+    this.#readBack(stored);
+    const inside = (): void => {
+      this.#store(this.#readBack(stored));
+      if (this.#tape.next(3) > 0) this.#overwrite(stored);
+    };
+    if (this.#tape.next(2) === 0) this.#loop(inside);
+    else this.#if(inside);
+    this.#store(this.#readBack(stored));
   }
 
   /** One kind a buffer, the old value unused: then the order of programs does not matter. */
@@ -302,7 +323,7 @@ class KernelGenerator {
 
   // --- control ----------------------------------------------------------------------------------------------------------------
 
-  #loop(): void {
+  #loop(inside?: () => void): void {
     if (this.#depth >= 2) return;
     const b = this.#builder;
     const values = this.#values;
@@ -321,6 +342,7 @@ class KernelGenerator {
         carried.forEach((value, i) => {
           values.push(value, initial[i]!.bound);
         });
+        inside?.();
         const yields = this.#fill(carried, initial);
         b.create(
           "yield",
@@ -335,7 +357,7 @@ class KernelGenerator {
     });
   }
 
-  #if(): void {
+  #if(inside?: () => void): void {
     if (this.#depth >= 2) return;
     const b = this.#builder;
     const condition = this.#values.get("bool", []).value;
@@ -343,6 +365,7 @@ class KernelGenerator {
     const blocks = [0, 1].map(() =>
       b.block([], () =>
         this.#inside(() => {
+          inside?.();
           const yields = this.#fill(like);
           b.create(
             "yield",

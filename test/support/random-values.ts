@@ -92,7 +92,7 @@ export class RandomValues {
   /** Any value, more likely a recent one. */
   any(): Item {
     const { length } = this.#items;
-    return this.recent(Math.min(this.tape.next(length), this.tape.next(length)));
+    return this.recent(Math.min(this.tape.next(length), this.tape.next(length), this.tape.next(length)));
   }
 
   /** Any value of a dtype, whatever its shape. */
