@@ -7,25 +7,53 @@ import { nextPowerOfTwo } from "../../support/index.ts";
 /** Tile extents below 16 would leave the tensor cores' fragments (m16n8k16) half empty. */
 const smallestExtent = 16;
 
-export interface ForwardConfiguration {
+export interface BlockConfiguration {
   readonly BLOCK_M: number;
   readonly BLOCK_N: number;
-}
-
-export interface BackwardConfiguration extends ForwardConfiguration {
   readonly NUM_WARPS?: number;
 }
 
-/** By backend, then by the largest tile extent of the head dims. */
-const forwardTable: Readonly<Record<Backend, (extent: number) => ForwardConfiguration>> = {
-  // FlashAttention-2's A100 shapes: 128 x 64 keeps the accumulators of 4 warps in registers up to D = 128.
-  cuda: (extent) => (extent <= 128 ? { BLOCK_M: 128, BLOCK_N: 64 } : { BLOCK_M: 64, BLOCK_N: 32 }),
+/** By backend, then by the largest tile extent of the head dims and by the number of the variant's terms. */
+type Table = Readonly<Record<Backend, (extent: number, terms: number) => BlockConfiguration>>;
+
+const blocks = (BLOCK_M: number, BLOCK_N: number, NUM_WARPS?: number): BlockConfiguration =>
+  NUM_WARPS === undefined ? { BLOCK_M, BLOCK_N } : { BLOCK_M, BLOCK_N, NUM_WARPS };
+
+// On CUDA: the largest tiles that ptxas takes for sm_80 without a spill, with f16 operands; 8 warps share the accumulators.
+const forwardTable: Table = {
+  cuda: (extent, terms) =>
+    extent <= 64 ? blocks(128, 64, 8) : extent <= 128 ? blocks(128, terms === 1 ? 64 : 32, 8) : blocks(64, 32 / terms, 8),
   // One query a thread with its whole accumulator: fewer keys a step keep registers and pipeline creation in bounds.
-  webgpu: (extent) => (extent <= 64 ? { BLOCK_M: 64, BLOCK_N: 32 } : { BLOCK_M: 64, BLOCK_N: 16 }),
-  wasm: () => ({ BLOCK_M: 64, BLOCK_N: 64 }),
+  webgpu: (extent) => (extent <= 64 ? blocks(64, 32) : blocks(64, 16)),
+  wasm: () => blocks(64, 64),
   // The interpreter pays for each operation, not for each element: large tiles.
-  cpu: () => ({ BLOCK_M: 128, BLOCK_N: 128 }),
+  cpu: () => blocks(128, 128),
 };
+
+/** The kernel of dq: a gradient for each term beside the tiles of scores, weights' gradients and dout. */
+const queriesTable: Table = {
+  cuda: (extent, terms) =>
+    extent <= 64 ? blocks(64, 64, 4 * terms) : extent <= 128 ? blocks(64 / terms, 64, 8) : blocks(32, 32, 8),
+  webgpu: (extent) => (extent <= 64 ? blocks(32, 32) : blocks(16, 16)),
+  wasm: () => blocks(32, 32),
+  cpu: () => blocks(64, 64),
+};
+
+/** The kernel of dk and dv, one gradient more, and that of the column sums. */
+const keysTable: Table = {
+  cuda: (extent, terms) =>
+    extent <= 64
+      ? blocks(64 / terms, 64, 8)
+      : extent <= 128
+        ? blocks(terms === 1 ? 64 : 16, 32, 8)
+        : blocks(32 / terms, 32, 8),
+  webgpu: queriesTable.webgpu,
+  wasm: queriesTable.wasm,
+  cpu: queriesTable.cpu,
+};
+
+const largestExtent = (headDim: number, valueDim: number): number =>
+  Math.max(tileExtent(headDim), tileExtent(valueDim));
 
 /** Block sizes for `queries` rows; never more rows than the next power of two, since a decoding step has one. */
 export function forwardConfiguration(
@@ -33,28 +61,20 @@ export function forwardConfiguration(
   headDim: number,
   valueDim: number,
   queries: number,
-): ForwardConfiguration {
-  const { BLOCK_M, BLOCK_N } = forwardTable[backend](Math.max(tileExtent(headDim), tileExtent(valueDim)));
-  return { BLOCK_M: Math.min(BLOCK_M, Math.max(smallestExtent, nextPowerOfTwo(queries))), BLOCK_N };
+  terms = 1,
+): BlockConfiguration {
+  const { BLOCK_M, BLOCK_N, NUM_WARPS } = forwardTable[backend](largestExtent(headDim, valueDim), terms);
+  const rows = Math.min(BLOCK_M, Math.max(smallestExtent, nextPowerOfTwo(queries)));
+  return blocks(rows, BLOCK_N, NUM_WARPS === undefined ? undefined : Math.max(1, (NUM_WARPS * rows) / BLOCK_M));
 }
 
-/** By backend, then by the largest tile extent of the head dims. */
-const backwardTable: Readonly<Record<Backend, (extent: number) => BackwardConfiguration>> = {
-  // Two or three accumulators of the kept side beside two score tiles: 8 warps share them from D = 128 on.
-  cuda: (extent) =>
-    extent <= 64
-      ? { BLOCK_M: 64, BLOCK_N: 64, NUM_WARPS: 4 }
-      : extent <= 128
-        ? { BLOCK_M: 64, BLOCK_N: 64, NUM_WARPS: 8 }
-        : { BLOCK_M: 32, BLOCK_N: 32, NUM_WARPS: 8 },
-  webgpu: (extent) => (extent <= 64 ? { BLOCK_M: 32, BLOCK_N: 32 } : { BLOCK_M: 16, BLOCK_N: 16 }),
-  wasm: () => ({ BLOCK_M: 32, BLOCK_N: 32 }),
-  cpu: () => ({ BLOCK_M: 64, BLOCK_N: 64 }),
-};
+/** Block sizes of the kernel of dq. */
+export const backwardQueriesConfiguration = (backend: Backend, headDim: number, valueDim: number, terms = 1) =>
+  queriesTable[backend](largestExtent(headDim, valueDim), terms);
 
-/** Block sizes of the backward kernels and of the column sums. */
-export const backwardConfiguration = (backend: Backend, headDim: number, valueDim: number): BackwardConfiguration =>
-  backwardTable[backend](Math.max(tileExtent(headDim), tileExtent(valueDim)));
+/** Block sizes of the kernel of dk and dv, and of the column sums. */
+export const backwardKeysConfiguration = (backend: Backend, headDim: number, valueDim: number, terms = 1) =>
+  keysTable[backend](largestExtent(headDim, valueDim), terms);
 
 /** The tile extent that holds `size` channels. */
 export const tileExtent = (size: number): number => Math.max(smallestExtent, nextPowerOfTwo(size));

@@ -5,7 +5,12 @@
 import type { LaunchValues, Tensor } from "../../runtime/index.ts";
 import { type ArgumentChecker, floatDTypes } from "../support/arguments.ts";
 import { attentionBackwardKeys, attentionBackwardQueries, attentionBackwardStatistics } from "./backward.ts";
-import { backwardConfiguration, forwardConfiguration, headConstants } from "./configuration.ts";
+import {
+  backwardKeysConfiguration,
+  backwardQueriesConfiguration,
+  forwardConfiguration,
+  headConstants,
+} from "./configuration.ts";
 import { withDropout } from "./dropout.ts";
 import { attentionForward } from "./forward.ts";
 import { launchSplit, shouldPack } from "./launch-split.ts";
@@ -161,7 +166,8 @@ export function launchForward(call: Call, given: Tensor | undefined, splits?: nu
       lse,
     );
   } else {
-    const blocks = forwardConfiguration(device.backend, queryShape[3], valueDim, queryShape[2]);
+    const terms = termsOf(kernels.variant).length;
+    const blocks = forwardConfiguration(device.backend, queryShape[3], valueDim, queryShape[2], terms);
     device.launch(kernels.forward, { ...values, out, lse }, { constants: { ...blocks, ...constants } });
   }
   return { out, lse };
@@ -184,7 +190,8 @@ export function launchTotal({ check, kernels, values, constants, ...call }: Call
   const { device } = check;
   const total = device.empty([queryShape[0], queryShape[1], keyShape[2]], "f32");
   if (total.size > 0) {
-    const blocks = backwardConfiguration(device.backend, queryShape[3], valueDim);
+    const terms = termsOf(kernels.variant).length;
+    const blocks = backwardKeysConfiguration(device.backend, queryShape[3], valueDim, terms);
     device.launch(kernels.total, { ...values, lse, total }, { constants: { ...blocks, ...constants } });
   }
   return total;
@@ -204,18 +211,22 @@ export function launchBackward(
 
   const { variant } = kernels;
   const [queryNames, keyNames] = [operandNames(variant, "queries"), operandNames(variant, "keys")];
-  const blocks = backwardConfiguration(device.backend, headDim, valueDim);
-  const options = { constants: { ...blocks, ...constants } };
+  const problem = [device.backend, headDim, valueDim, termsOf(variant).length] as const;
+  const [byQueries, byKeys] = [backwardQueriesConfiguration(...problem), backwardKeysConfiguration(...problem)];
   const statistics = device.empty([2, batch, queryHeads, queries], "f32");
   const dq = device.empty([queryNames.length, ...queryShape], dtype);
   const dkv = device.empty([keyNames.length + 1, ...keyShape.slice(0, 3), Math.max(headDim, valueDim)], dtype);
   if (statistics.size > 0) {
     const { VALUE_DIM, PAD_VALUE } = headConstants(headDim, valueDim);
-    const blocksOfRows = { BLOCK_M: blocks.BLOCK_M, VALUE_DIM, PAD_VALUE };
+    const blocksOfRows = { BLOCK_M: byQueries.BLOCK_M, VALUE_DIM, PAD_VALUE };
     device.launch(attentionBackwardStatistics, { out, dout, lse, statistics }, { constants: blocksOfRows });
+    const options = { constants: { ...byQueries, ...constants } };
     device.launch(kernels.backwardQueries, { ...values, dout, statistics, dq }, options);
   }
-  if (dkv.size > 0) device.launch(kernels.backwardKeys, { ...values, dout, statistics, dkv }, options);
+  if (dkv.size > 0) {
+    const options = { constants: { ...byKeys, ...constants } };
+    device.launch(kernels.backwardKeys, { ...values, dout, statistics, dkv }, options);
+  }
 
   const part = (stack: Tensor, i: number, width: number): Tensor => {
     using one = stack.slice(0, i, i + 1);
