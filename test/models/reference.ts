@@ -30,8 +30,26 @@ export async function loadReference(): Promise<ReferenceModel> {
   return { config, weights };
 }
 
-/** Logits [ids.length, vocabSize] of the whole sequence, without a cache. */
-export function referenceLogits({ config, weights }: ReferenceModel, ids: readonly number[]): Float64Array {
+/** What the rotary embedding shows the model; by default plain RoPE. */
+export interface ReferencePositions {
+  /** Radians a unit of distance, for each pair of channels. */
+  frequencies?: ArrayLike<number>;
+  /** How far key j appears to be behind query i. */
+  distance?(i: number, j: number): number;
+  /** Multiplies the logits of query i. */
+  logitFactor?(i: number): number;
+}
+
+/**
+ * Logits [ids.length, vocabSize] of the whole sequence, without a cache. The rotary embedding is written by its defining property: the
+ * score of a query and a key depends on their distance alone. With pairs as complex numbers (half-split: channel i and i + headDim/2),
+ * it is the real part of q · conj(k) · e^(i · distance · frequency), summed over the pairs.
+ */
+export function referenceLogits(
+  { config, weights }: ReferenceModel,
+  ids: readonly number[],
+  { frequencies, distance = (i, j) => i - j, logitFactor = () => 1 }: ReferencePositions = {},
+): Float64Array {
   const { hiddenSize, heads, kvHeads, headDim, intermediateSize, vocabSize } = config;
   const weight = (name: string): Float64Array => weights.get(`${name}.weight`)!;
   const tokens = ids.length;
@@ -58,21 +76,17 @@ export function referenceLogits({ config, weights }: ReferenceModel, ids: readon
     }
     return y;
   };
-  /** Half-split rotary embedding: element i of the first half turns with element i of the second. In place, x [tokens, count, headDim]. */
-  const rotate = (x: Float64Array, count: number): Float64Array => {
-    const half = headDim / 2;
-    for (let t = 0; t < tokens; t++) {
-      for (let h = 0; h < count; h++) {
-        for (let i = 0; i < half; i++) {
-          const angle = t * config.rope.theta ** (-i / half);
-          const at = (t * count + h) * headDim + i;
-          const [a, b] = [x[at]!, x[at + half]!];
-          x[at] = a * Math.cos(angle) - b * Math.sin(angle);
-          x[at + half] = b * Math.cos(angle) + a * Math.sin(angle);
-        }
-      }
+  const half = headDim / 2;
+  const turns = frequencies ?? Float64Array.from({ length: half }, (_, i) => config.rope.theta ** (-i / half));
+  const phases = new Map<number, { cos: Float64Array; sin: Float64Array }>();
+  const phaseOf = (apart: number) => {
+    let phase = phases.get(apart);
+    if (phase === undefined) {
+      const table = (of: (x: number) => number) => Float64Array.from(turns, (turn) => of(apart * turn));
+      phase = { cos: table(Math.cos), sin: table(Math.sin) };
+      phases.set(apart, phase);
     }
-    return x;
+    return phase;
   };
   const attention = (q: Float64Array, k: Float64Array, v: Float64Array): Float64Array => {
     const out = new Float64Array(tokens * heads * headDim);
@@ -81,10 +95,14 @@ export function referenceLogits({ config, weights }: ReferenceModel, ids: readon
       for (let m = 0; m < tokens; m++) {
         const scores = new Float64Array(m + 1);
         for (let n = 0; n <= m; n++) {
-          for (let d = 0; d < headDim; d++) {
-            scores[n]! += q[(m * heads + h) * headDim + d]! * k[(n * kvHeads + kvHead) * headDim + d]!;
+          const { cos, sin } = phaseOf(distance(m, n));
+          const [qAt, kAt] = [(m * heads + h) * headDim, (n * kvHeads + kvHead) * headDim];
+          for (let i = 0; i < half; i++) {
+            const [a, b] = [q[qAt + i]!, q[qAt + half + i]!];
+            const [c, d] = [k[kAt + i]!, k[kAt + half + i]!];
+            scores[n]! += (a * c + b * d) * cos[i]! + (a * d - b * c) * sin[i]!;
           }
-          scores[n]! /= Math.sqrt(headDim);
+          scores[n]! *= logitFactor(m) / Math.sqrt(headDim);
         }
         const max = Math.max(...scores);
         const exponentials = scores.map((score) => Math.exp(score - max));
@@ -108,8 +126,8 @@ export function referenceLogits({ config, weights }: ReferenceModel, ids: readon
   for (let layer = 0; layer < config.layers; layer++) {
     const name = (part: string) => `model.layers.${layer}.${part}`;
     const attended = rmsNorm(x, name("input_layernorm"));
-    const q = rotate(linear(attended, name("self_attn.q_proj"), hiddenSize, heads * headDim), heads);
-    const k = rotate(linear(attended, name("self_attn.k_proj"), hiddenSize, kvHeads * headDim), kvHeads);
+    const q = linear(attended, name("self_attn.q_proj"), hiddenSize, heads * headDim);
+    const k = linear(attended, name("self_attn.k_proj"), hiddenSize, kvHeads * headDim);
     const v = linear(attended, name("self_attn.v_proj"), hiddenSize, kvHeads * headDim);
     const projected = linear(attention(q, k, v), name("self_attn.o_proj"), heads * headDim, hiddenSize);
     x = x.map((value, i) => value + projected[i]!);
