@@ -40,10 +40,9 @@ export const unknownInfo = (value: Value): AxisInfo => infoOf(axesOf(value), () 
 
 /** The largest power of two that divides n. */
 export function powerOfTwoIn(n: number | bigint): number {
-  const magnitude = n < 0 ? -n : n;
-  let power = 1;
-  while (power < largestDivisor && BigInt(magnitude) % BigInt(power * 2) === 0n) power *= 2;
-  return power;
+  const bits = BigInt(n);
+  const lowest = bits & -bits;
+  return lowest === 0n || lowest > BigInt(largestDivisor) ? largestDivisor : Number(lowest);
 }
 
 /** In `divisibility`, one element further counts for this much: 1, or the bytes of what a pointer points to. */
