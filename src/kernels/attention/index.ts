@@ -23,8 +23,20 @@ export {
   attentionSplitKernel,
   attentionTotalKernel,
 } from "./operator.ts";
+export { paged } from "./paged.ts";
+export * from "./paged-operator.ts";
 export { piecewise } from "./piecewise.ts";
-export * from "./piecewise-operator.ts";
+export {
+  type PiecewiseAttentionArguments,
+  type PiecewiseAttentionBackwardArguments,
+  piecewiseAttention,
+  piecewiseAttentionBackward,
+  piecewiseBackwardKeysKernel,
+  piecewiseBackwardQueriesKernel,
+  piecewiseForwardKernel,
+  piecewiseSplitKernel,
+  piecewiseTotalKernel,
+} from "./piecewise-operator.ts";
 export {
   type Arithmetic,
   type AttentionCase,

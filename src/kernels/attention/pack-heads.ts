@@ -4,6 +4,7 @@
  * stay monotone.
  */
 import { type TensorView, type Tile, tl } from "../../dsl/index.ts";
+import { gatherRows } from "./gather.ts";
 import type { Context } from "./scores.ts";
 import { type Edge, loadOperand, type OperandTile, type Place, type Variant } from "./variant.ts";
 
@@ -39,20 +40,13 @@ export function packHeads(context: Context, at: Place): { readonly context: Cont
 function loadRows<R extends number, D extends number>(
   operand: TensorView<"T", 4>,
   at: Place,
-  { first, shape: [rows, channels], inBounds }: OperandTile<R, D>,
+  tile: OperandTile<R, D>,
 ): Tile<"T", readonly [R, D]> {
-  const row = tl.arange(0, rows).add(first);
+  const row = tl.arange(0, tile.shape[0]).add(tile.first) as Tile<"i32", readonly [R]>;
   const [query, head] = [row.div(at.group), row.rem(at.group).add(at.keyHead.mul(at.group))];
-  const offset = head
+  const offsets = head
     .to("i64")
     .mul(operand.stride(1))
     .add(query.to("i64").mul(operand.stride(2)));
-  const channel = tl.arange(0, channels).perColumn();
-  const address = operand
-    .at(at.batch)
-    .pointer.add(offset.perRow() as never)
-    .add(channel.to("i64").mul(operand.stride(3)) as never);
-  const exists = row.lt(at.queries).perRow();
-  const mask = inBounds[1] ? exists : exists.and(channel.lt(operand.shape(3)) as never);
-  return tl.load(address, { mask: mask as never }) as never;
+  return gatherRows({ operand, origin: operand.at(at.batch).pointer, offsets, exists: row.lt(at.queries) }, tile);
 }

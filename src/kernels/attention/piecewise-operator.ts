@@ -43,10 +43,15 @@ export interface PiecewiseAttentionArguments
 const open = (operator: string, { q1, k1, q2, k2, v, threshold, ...options }: PiecewiseOperands & CommonArguments) => {
   const check = new ArgumentChecker(operator);
   const call = openCall(check, family, { q1, k1, q2, k2, v }, options, { threshold });
-  check.integer("threshold", threshold, -(2 ** 31));
-  if (threshold >= 2 ** 31) check.fail("ARGUMENT_VALUE", `"threshold" must be an integer of 32 bits, got ${threshold}`);
+  checkThreshold(check, threshold);
   return call;
 };
+
+/** @throws ArgumentError `ARGUMENT_VALUE`. */
+export function checkThreshold(check: ArgumentChecker, threshold: number): void {
+  check.integer("threshold", threshold, -(2 ** 31));
+  if (threshold >= 2 ** 31) check.fail("ARGUMENT_VALUE", `"threshold" must be an integer of 32 bits, got ${threshold}`);
+}
 
 /**
  * PiecewiseAttention (FlagAttention): one softmax over q1·k1 for near keys and q2·k2 for far ones, then the values. A tile of scores that the

@@ -52,6 +52,7 @@ export function defaultPagedSplits(
   keys: number,
   available: number,
 ): number {
+  if (available === 1) return 1;
   const partitions = Math.max(1, ceilDiv(keys, Math.max(256, pageSize)));
   if (sequences * keyHeads > 2 * available) return keys >= 4096 ? partitions : 1;
   return keys <= 1024 || pageSize >= 256 ? 1 : partitions;
@@ -66,8 +67,8 @@ export const packsHeads = (queries: number, group: number): boolean => group > 1
 
 /** Blocks of a split of `rows` queries; by backend, then by the largest tile extent of the head dims. */
 const splitTable: Readonly<Record<Backend, (extent: number) => { readonly most: number; readonly BLOCK_N: number }>> = {
-  // FlagAttention's 16 x 128: key tiles are what must be in flight.
-  cuda: (extent) => (extent <= 128 ? { most: 64, BLOCK_N: 128 } : { most: 32, BLOCK_N: 64 }),
+  // FlagAttention has 16 x 128. 64 keys, too, keep their reads in flight, and leave registers for a second score tile.
+  cuda: (extent) => (extent <= 128 ? { most: 64, BLOCK_N: 64 } : { most: 16, BLOCK_N: 64 }),
   webgpu: (extent) => (extent <= 64 ? { most: 64, BLOCK_N: 32 } : { most: 64, BLOCK_N: 16 }),
   wasm: () => ({ most: 64, BLOCK_N: 64 }),
   // The interpreter pays for each operation, not for each element; a split is whole tiles, so not too large.
@@ -77,4 +78,31 @@ const splitTable: Readonly<Record<Backend, (extent: number) => { readonly most: 
 export function splitConfiguration(backend: Backend, headDim: number, valueDim: number, rows: number) {
   const { most, BLOCK_N } = splitTable[backend](Math.max(tileExtent(headDim), tileExtent(valueDim)));
   return { BLOCK_M: Math.min(most, Math.max(countedQueries, nextPowerOfTwo(rows))), BLOCK_N };
+}
+
+/** Pages are read as they lie where a tile of at least so many keys fits in one; else each row looks its page up. */
+const smallestPageTile = 32;
+
+/** Keys of a tile, for pages of this size. */
+export function pagedKeyBlock(backend: Backend, headDim: number, valueDim: number, pageSize: number) {
+  const { BLOCK_N } = splitConfiguration(backend, headDim, valueDim, 1);
+  const divisor = pageSize & -pageSize;
+  return { BLOCK_N: divisor < Math.min(smallestPageTile, BLOCK_N) ? BLOCK_N : Math.min(divisor, BLOCK_N) };
+}
+
+interface PagedShape {
+  readonly queryShape: readonly [batch: number, heads: number, queries: number, dim: number];
+  readonly keyHeads: number;
+  readonly pageSize: number;
+  /** The longest context. */
+  readonly keys: number;
+  readonly packed: boolean;
+}
+
+/** The default of `splits` for paged caches: FlagAttention's rule for one query a sequence, its general heuristic for chunks. */
+export function pagedSplits(backend: Backend, { queryShape, keyHeads, pageSize, keys, packed }: PagedShape): number {
+  const [sequences, heads, queries] = queryShape;
+  if (queries === 1) return defaultPagedSplits({ sequences, keyHeads, pageSize }, keys, processors[backend]);
+  const [rowHeads, rows] = packed ? [keyHeads, (queries * heads) / keyHeads] : [heads, queries];
+  return defaultSplits(countedPrograms(sequences, rowHeads, rows), keys, processors[backend]);
 }
