@@ -108,7 +108,8 @@ export function crossEntropyBackward({
   using perRow = dloss.expand([rows]);
   const values = { labels, statistics, dloss: perRow, dlogits, ignoreIndex, scale };
   const options = { constants: rowConstants(check.size("V")) };
-  if (dlogits === logits) check.device.launch(crossEntropyBackwardInPlaceKernel, values, options);
+  const inPlace = dlogits.storage === logits.storage && dlogits.offset === logits.offset;
+  if (inPlace) check.device.launch(crossEntropyBackwardInPlaceKernel, values, options);
   else check.device.launch(crossEntropyBackwardKernel, { ...values, logits }, options);
   return dlogits;
 }

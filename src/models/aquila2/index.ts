@@ -25,14 +25,8 @@ export type { PositionOptions, Positions } from "./positions.ts";
 export { openSafetensors, type SafetensorsDType, type SafetensorsEntry, type SafetensorsFile } from "./safetensors.ts";
 export type { SamplingOptions } from "./sampling.ts";
 export { type DecodeOptions, type TextStream, Tokenizer } from "./tokenizer.ts";
-export {
-  type Gradients,
-  type LossAndGradients,
-  type LossOptions,
-  lossAndGradients,
-  Trainer,
-  type TrainerOptions,
-} from "./training.ts";
+export { Trainer, type TrainerOptions } from "./trainer.ts";
+export { type Gradients, type LossAndGradients, type LossOptions, lossAndGradients } from "./training.ts";
 
 export interface LoadOptions extends PositionOptions {
   readonly device: Device;
