@@ -1,19 +1,21 @@
 /**
- * @file `tl`: random numbers that depend on a seed and an offset alone: Philox 4x32 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as
+ * @file `tl`: random numbers that depend on a seed and an offset alone: Philox (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as
  * easy as 1, 2, 3", SC 2011), so a backward kernel makes the same ones as the forward kernel without storing them.
  */
 import { shapeOf, type Value } from "../../ir/index.ts";
 import { broadcastTo, cast, compare, constant, elementwise, isPlain, select } from "../operands.ts";
-import { operandOf, type Scalar, type Tile, tileOf, tileValue } from "../tile.ts";
+import { type Scalar, type Tile, tileOf, tileValue } from "../tile.ts";
 import { emit, fail } from "../trace-context.ts";
 import type { OffsetDType, Shape } from "../types.ts";
 
 /** The multipliers and the Weyl increments of the key, from the paper. */
-const multipliers = [0xd2511f53, 0xcd9e8d57] as const;
-const increments = [0x9e3779b9, 0xbb67ae85] as const;
+const multipliers32 = [0xd2511f53, 0xcd9e8d57] as const;
+const increments32 = [0x9e3779b9, 0xbb67ae85] as const;
+const multipliers64 = [0xd2e7470ee14c6c93n, 0xca5a826395121157n] as const;
+const increments64 = [0x9e3779b97f4a7c15n, 0xbb67ae8584caa73bn] as const;
 
-/** Triton's factor from 31 bits to [0, 1): a little less than 2^-31, so that the result stays below 1 after rounding. */
-const uniformScale = 4.6566127342e-10;
+/** Triton's factors from 31 and 63 bits to [0, 1): a little less than 2^-31 and 2^-63, so that the result stays below 1 after rounding. */
+const uniformScale = { i32: 4.6566127342e-10, i64: 1.0842020432385337e-19 } as const;
 
 /** A whole number, an integer scalar, or the low and high word of 64 bits. */
 export type Seed = number | bigint | Scalar<OffsetDType> | readonly [low: Scalar<"u32">, high: Scalar<"u32">];
@@ -43,24 +45,24 @@ function seedWords(seed: Seed): [Value, Value] {
   return [low!, high!];
 }
 
-/** The four u32 words of Philox 4x32 for the counter (offset, 0, 0) and the seed as key. */
-function philox(seed: Seed, offset: unknown, rounds: number): [Value, Value, Value, Value] {
-  if (!Number.isInteger(rounds) || rounds < 1)
-    fail("CONSTANT", `the rounds of Philox must be a positive integer, got ${rounds}`);
-  const start = operandOf(offset, "the offset");
-  let [c0, c1] = words(isPlain(start) ? constant(start, "i64") : start, "the offset");
-  const shape = shapeOf(c0.type);
-  let c2 = constant(0, "u32", shape);
-  let c3 = constant(0, "u32", shape);
+/** The counter of Philox; the first word counts, the others are 0. */
+type Counter<Word> = [Word, Word, Word, Word];
+
+/** The four u32 words of Philox 4x32 for the counter (offset, 0, 0, 0) and the seed as key. */
+function philox32(seed: Seed, offset: Value, rounds: number): Counter<Value> {
+  const shape = shapeOf(offset.type);
+  const zero = constant(0, "u32", shape);
+  const start = offset.type.dtype === "u32" ? offset : emit("bitcast", [offset], { dtype: "u32" });
+  let [c0, c1, c2, c3]: Counter<Value> = [start, zero, zero, zero];
   // The key stays scalar, which keeps its arithmetic out of the threads; it broadcasts where it meets the counter.
   let [k0, k1] = seedWords(seed);
   for (let round = 0; round < rounds; round++) {
     if (round > 0) {
-      k0 = elementwise("add", [k0, increments[0]]);
-      k1 = elementwise("add", [k1, increments[1]]);
+      k0 = elementwise("add", [k0, increments32[0]]);
+      k1 = elementwise("add", [k1, increments32[1]]);
     }
     const product = (opcode: "mul" | "umulhi", which: 0 | 1, counter: Value): Value =>
-      elementwise(opcode, [counter, multipliers[which]]);
+      elementwise(opcode, [counter, multipliers32[which]]);
     const mixed = (high: Value, counter: Value, key: Value): Value =>
       elementwise("xor", [elementwise("xor", [high, counter]), broadcastTo(key, shape, "rand")]);
     [c0, c1, c2, c3] = [
@@ -73,32 +75,121 @@ function philox(seed: Seed, offset: unknown, rounds: number): [Value, Value, Val
   return [c0, c1, c2, c3];
 }
 
+/** 64 bits as two u32 values, which every target can multiply exactly. */
+type Wide = readonly [low: Value, high: Value];
+
+/** a · b in 128 bits, for a constant b: the lower and the upper 64. */
+function multiplyWide([low, high]: Wide, factor: bigint): readonly [lower: Wide, upper: Wide] {
+  const [factorLow, factorHigh] = [Number(factor & 0xffffffffn), Number(factor >> 32n)];
+  const partial = (x: Value, y: number): Wide => [elementwise("mul", [x, y]), elementwise("umulhi", [x, y])];
+  const [ll, lh, hl, hh] = [
+    partial(low, factorLow),
+    partial(low, factorHigh),
+    partial(high, factorLow),
+    partial(high, factorHigh),
+  ];
+  // Columns of the schoolbook product, 32 bits each; what a column carries is 0, 1 or 2.
+  const [second, carryToThird] = sumWithCarry([ll[1], lh[0], hl[0]]);
+  const [third, carryToFourth] = sumWithCarry([lh[1], hl[1], hh[0], carryToThird]);
+  return [
+    [ll[0], second],
+    [third, elementwise("add", [hh[1], carryToFourth])],
+  ];
+}
+
+/** The sum of u32 values modulo 2^32, and how often it passed 2^32. */
+function sumWithCarry([first, ...rest]: readonly Value[]): readonly [sum: Value, carry: Value] {
+  let sum = first!;
+  let carry: Value | undefined;
+  for (const term of rest) {
+    sum = elementwise("add", [sum, term]);
+    const wrapped = cast(compare("lt", sum, term), "u32");
+    carry = carry ? elementwise("add", [carry, wrapped]) : wrapped;
+  }
+  return [sum, carry!];
+}
+
+const xorWide = (a: Wide, b: Wide): Wide => [elementwise("xor", [a[0], b[0]]), elementwise("xor", [a[1], b[1]])];
+
+/** The four i64 words of Philox 4x64 for the counter (offset, 0, 0, 0) and the key (seed, 0), as Triton has it for 64-bit offsets. */
+function philox64(seed: Seed, offset: Value, rounds: number): Counter<Value> {
+  const shape = shapeOf(offset.type);
+  const zero: Wide = [constant(0, "u32", shape), constant(0, "u32", shape)];
+  let [c0, c1, c2, c3]: Counter<Wide> = [words(offset, "the offset"), zero, zero, zero];
+  const [seedLow, seedHigh] = seedWords(seed);
+  const start = join([seedLow, seedHigh]);
+  for (let round = 0; round < rounds; round++) {
+    const wrap = (x: bigint): bigint => BigInt.asIntN(64, x * BigInt(round));
+    const key = elementwise("add", [start, wrap(increments64[0])]);
+    const k0 = words(key, "the key").map((word) => broadcastTo(word, shape, "rand")) as unknown as Wide;
+    const k1 = BigInt.asUintN(64, increments64[1] * BigInt(round));
+    const second: Wide = [constant(Number(k1 & 0xffffffffn), "u32", shape), constant(Number(k1 >> 32n), "u32", shape)];
+    const [lower0, upper0] = multiplyWide(c0, multipliers64[0]);
+    const [lower2, upper2] = multiplyWide(c2, multipliers64[1]);
+    [c0, c1, c2, c3] = [xorWide(xorWide(upper2, c1), k0), lower2, xorWide(xorWide(upper0, c3), second), lower0];
+  }
+  return [join(c0), join(c1), join(c2), join(c3)];
+}
+
+/** The i64 of two words. */
+const join = ([low, high]: Wide): Value =>
+  elementwise("or", [elementwise("shl", [cast(high, "i64"), 32]), cast(low, "i64")]);
+
+/** Four words of the generator that the offset's dtype asks for: u32, or i64 for an i64 offset. */
+function philox(seed: Seed, offset: unknown, rounds: number): Counter<Value> {
+  if (!Number.isInteger(rounds) || rounds < 1)
+    fail("CONSTANT", `the rounds of Philox must be a positive integer, got ${rounds}`);
+  const start = tileValue(offset, "the offset");
+  const { dtype } = start.type;
+  if (dtype === "i64") return philox64(seed, start, rounds);
+  if (dtype !== "i32" && dtype !== "u32") fail("DTYPE", `the offset must be i32, u32 or i64, got ${dtype}`);
+  return philox32(seed, start, rounds);
+}
+
+/** The signed integers that the generator gives: i32, or i64 for an i64 offset. */
+type Signed<O extends OffsetDType> = O extends "i64" ? "i64" : "i32";
+/** Its words: u32, or i64 for an i64 offset. */
+type Word<O extends OffsetDType> = O extends "i64" ? "i64" : "u32";
+
+const signed = (word: Value): Value => (word.type.dtype === "u32" ? emit("bitcast", [word], { dtype: "i32" }) : word);
+
 /**
- * Uniform random f32 in [0, 1), one for each offset, equal to Triton's `tl.rand` for offsets of 32 bits.
+ * Uniform random f32 in [0, 1), one for each offset, equal to Triton's `tl.rand` bit for bit: for i32 and u32 offsets from Philox 4x32, for
+ * i64 offsets from Philox 4x64. The two give different numbers for one offset.
  *
  * @param seed A number, an integer scalar, or two u32 words; 64 bits are used.
- * @param offset Which of the seed's numbers: an i32, u32 or i64 tile. (An i64 offset is a 64-bit counter of the same generator; Triton switches to
- * another one there.)
+ * @param offset Which of the seed's numbers: an i32, u32 or i64 tile.
  * @param rounds Rounds of Philox: 10 by default; 6 is the least that is considered safe (FlagAttention uses it), 7 the paper's.
  */
-export function rand<S extends Shape>(seed: Seed, offset: Tile<OffsetDType, S>, rounds = 10): Tile<"f32", S> {
-  const bits = emit("bitcast", [philox(seed, offset, rounds)[0]], { dtype: "i32" });
+export function rand<O extends OffsetDType, S extends Shape>(
+  seed: Seed,
+  offset: Tile<O, S>,
+  rounds = 10,
+): Tile<"f32", S> {
+  const bits = signed(philox(seed, offset, rounds)[0]);
   // -x - 1 is the complement of x.
   const positive = select(compare("lt", bits, 0), elementwise("not", [bits]), bits);
-  return tileOf(elementwise("mul", [cast(positive, "f32"), uniformScale]));
+  return tileOf(elementwise("mul", [cast(positive, "f32"), uniformScale[bits.type.dtype as "i32" | "i64"]]));
 }
 
-/** Random 32-bit integers as i32, one for each offset; arguments as of `rand`. */
-export function randint<S extends Shape>(seed: Seed, offset: Tile<OffsetDType, S>, rounds = 10): Tile<"i32", S> {
-  return tileOf(emit("bitcast", [philox(seed, offset, rounds)[0]], { dtype: "i32" }));
-}
-
-/** The four u32 words of one Philox call for each offset: four independent numbers for the price of one. Arguments as of `rand`. */
-export function randint4x<S extends Shape>(
+/** Random integers, one for each offset: i32, or i64 for i64 offsets; arguments as of `rand`. */
+export function randint<O extends OffsetDType, S extends Shape>(
   seed: Seed,
-  offset: Tile<OffsetDType, S>,
+  offset: Tile<O, S>,
   rounds = 10,
-): [Tile<"u32", S>, Tile<"u32", S>, Tile<"u32", S>, Tile<"u32", S>] {
+): Tile<Signed<O>, S> {
+  return tileOf(signed(philox(seed, offset, rounds)[0]));
+}
+
+/**
+ * The four words of one Philox call for each offset: four independent numbers for the price of one. u32, or i64 for i64 offsets. Arguments as
+ * of `rand`.
+ */
+export function randint4x<O extends OffsetDType, S extends Shape>(
+  seed: Seed,
+  offset: Tile<O, S>,
+  rounds = 10,
+): [Tile<Word<O>, S>, Tile<Word<O>, S>, Tile<Word<O>, S>, Tile<Word<O>, S>] {
   const [a, b, c, d] = philox(seed, offset, rounds);
   return [tileOf(a), tileOf(b), tileOf(c), tileOf(d)];
 }
