@@ -2,7 +2,7 @@
  * @file The elementwise operations as WGSL expressions, by dtype. Arithmetic on f16 and bf16 is f32 arithmetic and one rounding: that is
  * what correctly rounded 16-bit arithmetic gives, and it needs no feature of the device.
  */
-import { type DType, type Operation, type TileType, typeToString } from "../../ir/index.ts";
+import { type DType, isFloat, type Operation, type TileType, typeToString } from "../../ir/index.ts";
 import { castExpression, roundTo } from "./casts.ts";
 import { atom, call, compare, deepest, Expr, precedence } from "./expression.ts";
 import type { Library, LibraryFunction } from "./library.ts";
@@ -81,15 +81,13 @@ export function combine(kind: string, type: TileType, a: Expr, b: Expr, library:
 function arithmetic(opcode: string, type: TileType, operands: readonly Expr[], library: Library): Expr {
   const [a, b] = operands as [Expr, Expr];
   const { dtype } = type;
-  const float = dtype === "f32" || dtype === "f16" || dtype === "bf16";
   if (dtype === "i64") {
     const name = i64Functions[opcode];
     if (name) return call(library.use(name), ...operands);
   }
   if (dtype === "bool" && opcode === "not") return prefix("!", a);
   if (dtype === "bool" && opcode === "xor") return compare(a, "!=", b);
-  if (float && opcode === "rem") return call(library.use("f32_rem"), a, b);
-  if (float && (opcode === "min" || opcode === "max")) return call(library.use(`f32_${opcode}`), a, b);
+  if (isFloat(dtype) && opcode === "rem") return call(library.use("f32_rem"), a, b);
   const folded = dtype === "i32" ? indexArithmetic(opcode, a, b) : undefined;
   if (folded) return folded;
   const symbol = symbols[opcode];
@@ -143,6 +141,8 @@ function compareExpression(dtype: DType, predicate: Predicate, a: Expr, b: Expr,
       ? compare(a, relations[predicate], b)
       : compare(asNumber(a), relations[predicate], asNumber(b));
   }
+  // Tint compares with "ordered, not equal", which is false for NaN.
+  if (predicate === "ne" && isFloat(dtype)) return prefix("!", compare(a, "==", b));
   if (dtype !== "i64") return compare(a, relations[predicate], b);
   const less = (x: Expr, y: Expr) => call(library.use("i64_less"), x, y);
   switch (predicate) {

@@ -63,14 +63,6 @@ fn f32_log2(x: f32) -> f32 {
   let finite = select(log2(x), bitcast<f32>(0xff800000u | bitcast<u32>(x)), x == 0.0);
   return select(finite, x, bitcast<u32>(x) == 0x7f800000u);
 }`,
-  f32_min: `// The smaller; if one is NaN, the other.
-fn f32_min(a: f32, b: f32) -> f32 {
-  return select(select(min(a, b), a, is_nan(b)), b, is_nan(a));
-}`,
-  f32_max: `// The larger; if one is NaN, the other.
-fn f32_max(a: f32, b: f32) -> f32 {
-  return select(select(max(a, b), a, is_nan(b)), b, is_nan(a));
-}`,
   f32_rem: `// a - b * trunc(a / b), with the sign of a.
 fn f32_rem(a: f32, b: f32) -> f32 {
   return a - b * trunc(a / b);
