@@ -94,8 +94,8 @@ function run(seed: bigint, start: bigint, rounds: number, form: SeedForm, offset
     arguments: { words: { data: data.words }, ints: { data: data.ints }, floats: { data: floats }, seed, start },
   });
   return {
-    words: Array.from(data.words, (word) => BigInt.asUintN(wide ? 64 : 32, BigInt(word))),
-    ints: Array.from(data.ints, BigInt),
+    words: [...data.words].map((word) => BigInt.asUintN(wide ? 64 : 32, BigInt(word))),
+    ints: [...data.ints].map(BigInt),
     floats,
   };
 }
