@@ -46,7 +46,7 @@ async function run({ backends, filter, json }: Options): Promise<void> {
     ["attention, error / allowed error", ...columns.map(({ backend }) => backend)],
     [
       ...titles.map((title, i) => [title, ...columns.map(({ cases }) => cell(cases[i]!))]),
-      ["largest", ...columns.map(({ cases }) => Math.max(...cases.map(shareOf)).toPrecision(2))],
+      ["largest", ...columns.map(({ cases }) => showShare(Math.max(...cases.map(shareOf))))],
     ],
   );
   for (const [backend, result] of results)
@@ -67,10 +67,10 @@ function shareOf(result: CaseResult): number {
   return Number.isNaN(share) ? Number.POSITIVE_INFINITY : share;
 }
 
-function cell(result: CaseResult): string {
-  if ("error" in result) return "FAILED";
-  return `${shareOf(result).toPrecision(2)}${shareOf(result) <= 1 ? "" : " WRONG"}`;
-}
+const cell = (result: CaseResult): string => ("error" in result ? "FAILED" : showShare(shareOf(result)));
+
+/** With enough digits to see that a share is beyond 1. */
+const showShare = (share: number): string => (share <= 1 ? share.toPrecision(2) : `${share.toPrecision(4)} WRONG`);
 
 const describe = (result: CaseResult): string =>
   "error" in result ? result.error : `error / allowed: out ${result.out}, lse ${result.lse}`;
