@@ -207,7 +207,10 @@ describe("comparisons, select, casts", () => {
       "%a = multiple_of %i {divisor = 16} : i32\n=%a",
     ],
     ["%k = constant 0n : i64\n%r = add_pointer %p, %k : ptr<f32>", "%k = constant 0n : i64\n=%p"],
-    ["%a = cast %i : i64\n%r = add_pointer %p, %a : ptr<f32>", "%a = cast %i : i64\n%0 = add_pointer %p, %i : ptr<f32>\n=%0"],
+    [
+      "%a = cast %i : i64\n%r = add_pointer %p, %a : ptr<f32>",
+      "%a = cast %i : i64\n%0 = add_pointer %p, %i : ptr<f32>\n=%0",
+    ],
   ];
   test.each(cases)("%s", value);
   test.each([
@@ -216,6 +219,7 @@ describe("comparisons, select, casts", () => {
     "%a = cast %x : f16\n%r = cast %a : f32",
     "%a = cast %i : i8\n%r = cast %a : i32",
     "%a = cast %i : u32\n%r = cast %a : i64", // Loses the sign.
+    "%a = cast %u : i32\n%r = cast %a : i64", // Takes on a sign.
     "%a = cast %i : f32\n%r = cast %a : i32",
     "%a = cast %h : bf16\n%r = cast %a : f16",
     "%k = constant 3 : i32\n%r = multiple_of %k {divisor = 16} : i32", // A broken promise is for the interpreter to report.
@@ -327,6 +331,15 @@ describe("shape operations", () => {
        %4 = broadcast %3 : tile<8x4xbool>
        print %4 {prefix = ""}`,
     );
+  });
+
+  test("an axis inserted elsewhere is another shape, even where the results have the same", () => {
+    stays(`%rows = arange {start = 0, end = 8} : tile<8xi32>
+       %column = expand_dims %rows {axis = 1} : tile<8x1xi32>
+       %row = expand_dims %rows {axis = 0} : tile<1x8xi32>
+       %a = expand_dims %column {axis = 0} : tile<1x8x1xi32>
+       %b = expand_dims %row {axis = 2} : tile<1x8x1xi32>
+       %r = add %a, %b : tile<1x8x1xi32>`);
   });
 
   test("a row and a column do not share a shape to sink below", () => {
