@@ -5,8 +5,8 @@
  */
 import { kernel, type Scalar, type TensorView, tl } from "../../dsl/index.ts";
 
-/** Sixteen elements a thread: two vectors of 16 bytes in 16-bit dtypes. */
-const hints = ({ BLOCK }: { BLOCK: number }) => ({ numWarps: Math.max(1, Math.min(BLOCK / 512, 8)) });
+/** A vector of 16 bytes in 16-bit dtypes a thread and tensor: 8 elements. */
+const hints = ({ BLOCK }: { BLOCK: number }) => ({ numWarps: Math.max(1, Math.min(BLOCK / 256, 16)) });
 
 /** 1 / sqrt(mean of squares + epsilon), from the sum of squares of a row of `length`. */
 const inverseRms = (squares: Scalar<"f32">, length: Scalar<"i32">, epsilon: Scalar<"f32">): Scalar<"f32"> =>

@@ -15,7 +15,7 @@ export interface RmsNormArguments {
   readonly out?: Tensor;
 }
 
-/** Elements of a row that are in registers at once: 8 warps of 16 each. */
+/** Elements of a row that are in registers at once: 16 warps of 8 a thread. */
 const longestBlock = 4096;
 const rowConstants = (hidden: number) => ({ BLOCK: Math.min(nextPowerOfTwo(hidden), longestBlock) });
 
