@@ -155,7 +155,9 @@ function describeTensor(
   );
   for (const [axis, stride] of strides.entries())
     fact(
-      stride === 1 || shape[axis]! <= 1 || (stride * bytes) % alignment === 0,
+      shape[axis]! <= 1 ||
+        (stride === 1 && (axis === rank - 1 || shape.at(-1)! <= 1)) ||
+        (stride * bytes) % alignment === 0,
       `stride ${stride} along axis ${axis} is not a multiple of ${alignment} bytes`,
     );
   if (shape.includes(0)) return { shape, strides, span: [0, 0] };

@@ -142,7 +142,7 @@ function brokenFact(
     return `the kernel was compiled for memory whose size is a multiple of ${alignment} bytes, this buffer's is one of ${tensor.storage.alignment}`;
   if ((tensor.offset * bytes) % alignment !== 0)
     return `the kernel was compiled for a start at a multiple of ${alignment} bytes`;
-  if (kind === "tensor" && strides.some((stride) => stride !== 1 && (stride * bytes) % alignment !== 0)) {
+  if (kind === "tensor" && rowDistances(tensor).some((stride) => (stride * bytes) % alignment !== 0)) {
     return `the kernel was compiled for strides that are multiples of ${alignment} bytes`;
   }
   return undefined;
@@ -154,13 +154,22 @@ export function passedStrides({ shape, strides }: Tensor): number[] {
 }
 
 /**
+ * The distances between rows, which vector accesses along the last axis rely on: every stride but a unit one of the last axis; and but a unit
+ * one of another axis where the rows have one element, since nothing is accessed along those.
+ */
+function rowDistances(tensor: Tensor): number[] {
+  const [strides, last] = [passedStrides(tensor), tensor.rank - 1];
+  return strides.filter((stride, axis) => stride !== 1 || (axis !== last && tensor.shape[last]! > 1));
+}
+
+/**
  * The strongest facts that hold for a tensor, for compiling a kernel to it: the largest power of two up to 16 bytes that divides its
- * start, every stride other than 1 and the memory's size, and whether the last stride is 1.
+ * start, the distances between rows and the memory's size, and whether the last stride is 1.
  */
 export function factsOf(tensor: Tensor): ParameterFacts {
   const strides = passedStrides(tensor);
   const bytes = elementBytes[tensor.dtype];
-  const distances = [tensor.offset, ...strides.filter((stride) => stride !== 1)].map((elements) => elements * bytes);
+  const distances = [tensor.offset, ...rowDistances(tensor)].map((elements) => elements * bytes);
   distances.push(tensor.storage.alignment);
   const alignment = [16, 8, 4, 2, 1].find((candidate) => distances.every((distance) => distance % candidate === 0))!;
   return { alignment, unitStride: strides.at(-1) === 1 };

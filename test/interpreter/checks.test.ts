@@ -407,6 +407,7 @@ describe("launch arguments", () => {
     ["beyond the array", { x: { ...x, offset: 8 } }, "covers elements 8 to 65 of an array of 64"],
     ["misaligned", { x: { ...x, offset: 4 } }, "starts 8 bytes in, not at a multiple of 16"],
     ["a misaligned stride", { x: { ...x, strides: [12, 1] } }, "stride 12 along axis 0 is not a multiple of 16 bytes"],
+    ["rows that overlap", { x: { ...x, strides: [1, 1] } }, "stride 1 along axis 0 is not a multiple of 16 bytes"],
     ["no unit stride", { x: { ...x, shape: [4, 2], strides: [8, 8] } }, "the last stride must be 1, but is 8"],
     ["not divisible", { n: 6 }, "6 is not a multiple of 4"],
   ])("are refused: %s", (_, change, message) => {

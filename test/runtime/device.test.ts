@@ -291,6 +291,12 @@ describe("launch", () => {
     );
     const unpadded = device.gpuDevice.createBuffer({ size: 24, usage: 0x80 | 0x4 | 0x8, label: "unpadded" });
     expect(factsOf(own.fromBuffer(unpadded, { shape: [4], dtype: "f32" }))).toEqual({ alignment: 8, unitStride: true });
+    const overlapping = own.fromBuffer(buffer, { shape: [2, 4], dtype: "f32", strides: [1, 1] });
+    expect(factsOf(overlapping)).toEqual({ alignment: 4, unitStride: true });
+    expect(factsOf(own.fromBuffer(buffer, { shape: [8, 1], dtype: "f32" }))).toEqual({
+      alignment: 16,
+      unitStride: true,
+    });
     const narrow = device.gpuDevice.createBuffer({ size: 32, usage: 0x80 });
     expect(() => own.fromBuffer(narrow, { shape: [8], dtype: "f32" })).toThrow(
       expect.objectContaining({ code: "BUFFER_USAGE" }),
