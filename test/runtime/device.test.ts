@@ -6,7 +6,6 @@ import { factsOf } from "../../src/runtime/arguments.ts";
 import type { HostData } from "../../src/runtime/elements.ts";
 import type { WebGpuDevice } from "../../src/runtime/webgpu/device.ts";
 import { createWebGpuDevice } from "../../src/runtime/webgpu/device.ts";
-import { float32ToF16 } from "../../src/support/float16.ts";
 
 let device: WebGpuDevice;
 const printed: string[] = [];
