@@ -35,7 +35,7 @@ export function attentionGradients(
   for (let b = 0; b < batch; b++)
     for (let h = 0; h < queryHeads; h++)
       for (let m = 0; m < M; m++) {
-        const { weights, terms: termOf } = weightsRow(c, inputs, b, h, m, arithmetic);
+        const { weights, terms: termOf, slopes } = weightsRow(c, inputs, b, h, m, arithmetic);
         const row = (b * queryHeads + h) * M + m;
         let delta = 0;
         for (let n = 0; n < N; n++) {
@@ -52,13 +52,14 @@ export function attentionGradients(
         }
         for (let n = 0; n < N; n++) {
           if (termOf[n]! < 0) continue;
-          const dLogit = round(round(weights[n]! * (dWeights[n]! - delta)) * c.scale);
+          const dLogit = round(weights[n]! * (dWeights[n]! - delta));
+          const dProduct = round(round(dLogit * slopes[n]!) * c.scale);
           const key = keyHeadOf(c, b, h) * N + n;
           const { q, k } = inputs.terms[termOf[n]!]!;
           const { dq, dk } = terms[termOf[n]!]!;
           for (let d = 0; d < D; d++) {
-            dq[row * D + d]! += dLogit * k[key * D + d]!;
-            dk[key * D + d]! += dLogit * q[row * D + d]!;
+            dq[row * D + d]! += dProduct * k[key * D + d]!;
+            dk[key * D + d]! += dProduct * q[row * D + d]!;
           }
         }
       }

@@ -22,14 +22,24 @@ export interface AttentionCase {
   readonly scale: number;
 }
 
+/** An element of the score matrices. */
+export type Place = readonly [batch: number, head: number, query: number, key: number];
+
 /** What makes attention more than plain. */
 export interface AttentionExtras {
   /** Two terms: the second scores keys at least so far behind the query. */
   readonly threshold?: number;
+  /** Which keys a query sees, instead of what `causal` says. */
+  readonly sees?: (...place: Place) => boolean;
+  /** A function of each logit, q·k · scale, and its derivative. */
+  readonly logits?: {
+    readonly apply: (scaled: number, ...place: Place) => number;
+    readonly slope: (scaled: number, ...place: Place) => number;
+  };
   /** Weights are dropped where `keep` says no, and the others grow by 1 / (1 - probability). */
   readonly dropout?: {
     readonly probability: number;
-    readonly keep: (batch: number, head: number, query: number, key: number) => boolean;
+    readonly keep: (...place: Place) => boolean;
   };
 }
 
@@ -78,6 +88,8 @@ export interface WeightsRow {
   readonly weights: Float64Array;
   /** Of each key: the index of its term; -1 where it is hidden. */
   readonly terms: Int8Array;
+  /** Of each key: d logit / d (q·k · scale). */
+  readonly slopes: Float64Array;
   readonly lse: number;
 }
 
@@ -97,31 +109,33 @@ export function weightsRow(
   const { keys: N, queries: M, headDim: D } = c;
   const terms = new Int8Array(N).fill(-1);
   const weights = new Float64Array(N);
+  const slopes = new Float64Array(N).fill(1);
   const qAt = ((batch * c.queryHeads + head) * M + query) * D;
   let max = Number.NEGATIVE_INFINITY;
   for (let n = 0; n < N; n++) {
     const distance = N - M + query - n;
-    if (c.causal && distance < 0) continue;
+    const place = [batch, head, query, n] as const;
+    if (c.sees ? !c.sees(...place) : c.causal && distance < 0) continue;
     terms[n] = c.threshold !== undefined && distance >= c.threshold ? 1 : 0;
     const { q, k } = inputs.terms[terms[n]!]!;
     const kAt = (keyHeadOf(c, batch, head) * N + n) * D;
     let dot = 0;
-    for (let d = 0; d < D; d++) dot += q[qAt + d]! * k[kAt + d]!;
-    weights[n] = round(round(dot) * c.scale);
+    // Sums too are those of the arithmetic: frameworks accumulate in f32.
+    for (let d = 0; d < D; d++) dot = softmax(dot + q[qAt + d]! * k[kAt + d]!);
+    const scaled = round(round(dot) * c.scale);
+    weights[n] = c.logits ? round(c.logits.apply(scaled, ...place)) : scaled;
+    if (c.logits) slopes[n] = c.logits.slope(scaled, ...place);
     max = Math.max(max, weights[n]!);
   }
+  if (max === Number.NEGATIVE_INFINITY) return { weights: new Float64Array(N), terms, slopes, lse: max };
   let sum = 0;
   for (let n = 0; n < N; n++) if (terms[n]! >= 0) sum += softmax(Math.exp(weights[n]! - max));
   for (let n = 0; n < N; n++) weights[n] = terms[n]! >= 0 ? round(softmax(Math.exp(weights[n]! - max)) / sum) : 0;
-  return { weights, terms, lse: sum === 0 ? Number.NEGATIVE_INFINITY : max + Math.log(sum) };
+  return { weights, terms, slopes, lse: max + Math.log(sum) };
 }
 
 /** What dropout makes of a weight. */
-export function afterDropout(
-  { dropout }: AttentionExtras,
-  weight: number,
-  ...place: readonly [batch: number, head: number, query: number, key: number]
-): number {
+export function afterDropout({ dropout }: AttentionExtras, weight: number, ...place: Place): number {
   if (dropout === undefined) return weight;
   return dropout.keep(...place) ? weight / (1 - dropout.probability) : 0;
 }
