@@ -2,14 +2,19 @@
 import type { Tensor } from "../../runtime/index.ts";
 import { nextPowerOfTwo } from "../../support/index.ts";
 import { ArgumentChecker, floatDTypes } from "../support/arguments.ts";
-import { ropeKernel } from "./kernel.ts";
+import { ropeGatheredKernel, ropeKernel } from "./kernel.ts";
 import type { RopeTable } from "./table.ts";
+import type { RopeLayout } from "./variants.ts";
 
 export interface RopeArguments extends RopeTable {
-  /** [B, H, T, D], f16, bf16 or f32; any strides. */
+  /** [B, H, T, D], f16, bf16 or f32; any strides. The tables turn the first d channels, d at most D; the others pass. */
   readonly x: Tensor;
   /** Position of the first row; row t has position startPosition + t. Default 0. */
   readonly startPosition?: number;
+  /** i32 [B, T], in place of `startPosition`: the row of the tables for each row of x. One outside of them fails an assertion. */
+  readonly positions?: Tensor;
+  /** Which channels make a pair. Default "half". */
+  readonly layout?: RopeLayout;
   /** Turn back: the gradient of `rope` is `rope({ x: dout, ..., inverse: true })`. Default false. */
   readonly inverse?: boolean;
   /** Write here, [B, H, T, D] of x's dtype, in other memory than `x`. */
@@ -17,31 +22,50 @@ export interface RopeArguments extends RopeTable {
 }
 
 /**
- * Rotary position embedding with half-split pairing (arXiv 2104.09864), rounded once.
+ * Rotary position embedding (arXiv 2104.09864), computed in f32 and rounded once.
  * @throws ArgumentError `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`, `ARGUMENT_VALUE` (a position beyond the tables).
  */
-export function rope({ x, cos, sin, startPosition = 0, inverse = false, out: given }: RopeArguments): Tensor {
+export function rope({
+  x,
+  cos,
+  sin,
+  startPosition = 0,
+  positions,
+  layout = "half",
+  inverse = false,
+  out: given,
+}: RopeArguments): Tensor {
   const check = new ArgumentChecker("rope");
   check.tensor("x", x, ["B", "H", "T", "D"], floatDTypes);
-  if (x.shape[3]! % 2 !== 0)
-    check.fail("ARGUMENT_SHAPE", `"x" has shape [${x.shape.join(", ")}]: the head dim must be even`);
-  const half = x.shape[3]! / 2;
-  check.tensor("cos", cos, ["positions", half], ["f32"]);
-  check.tensor("sin", sin, ["positions", half], ["f32"]);
-  check.integer("startPosition", startPosition);
+  check.tensor("cos", cos, ["positions", "d/2"], ["f32"]);
+  check.tensor("sin", sin, ["positions", "d/2"], ["f32"]);
+  const half = check.size("d/2");
+  const rest = check.size("D") - 2 * half;
+  if (half < 1 || rest < 0)
+    check.fail(
+      "ARGUMENT_SHAPE",
+      `"x" has shape [${x.shape.join(", ")}] and the tables ${half} columns: they must have at least 1 and at most half the head dim`,
+    );
   check.flag("inverse", inverse);
-  const last = startPosition + x.shape[2]!;
-  if (last > check.size("positions"))
+  check.oneOf("layout", layout, ["half", "interleaved"]);
+  check.integer("startPosition", startPosition);
+  if (positions) {
+    check.tensor("positions", positions, ["B", "T"], ["i32"]);
+    if (startPosition !== 0) check.fail("ARGUMENT_VALUE", '"startPosition" and "positions" exclude each other');
+  } else if (startPosition + x.shape[2]! > check.size("positions"))
     check.fail(
       "ARGUMENT_VALUE",
-      `the rows have positions up to ${last - 1}, but the tables end at ${check.size("positions") - 1}`,
+      `the rows have positions up to ${startPosition + x.shape[2]! - 1}, but the tables end at ${check.size("positions") - 1}`,
     );
   const out = check.output("out", given, x.shape, x.dtype);
-  if (out.size > 0)
-    check.device.launch(
-      ropeKernel,
-      { x, cos, sin, out, start: startPosition },
-      { constants: { HALF_DIM: nextPowerOfTwo(half), INVERSE: inverse } },
-    );
+  if (out.size === 0) return out;
+  const constants = {
+    HALF_DIM: nextPowerOfTwo(half),
+    REST_DIM: rest === 0 ? 0 : nextPowerOfTwo(rest),
+    INVERSE: inverse,
+    INTERLEAVED: layout === "interleaved",
+  };
+  if (positions) check.device.launch(ropeGatheredKernel, { x, cos, sin, out, positions }, { constants });
+  else check.device.launch(ropeKernel, { x, cos, sin, out, start: startPosition }, { constants });
   return out;
 }
