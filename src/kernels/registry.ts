@@ -1,7 +1,24 @@
 /** @file The kernels of the library by name, for the command line and for tools that compile them all. */
 import type { KernelDefinition, Specialization } from "../dsl/index.ts";
 import { adamWKernel, adamWMasterKernel } from "./adamw/kernel.ts";
-import { attentionForwardKernel } from "./attention/operator.ts";
+import { attentionBackwardStatistics } from "./attention/backward.ts";
+import { appendToCacheKernel, copyPagesKernel } from "./attention/cache-kernels.ts";
+import { attentionMergeKernel } from "./attention/merge.ts";
+import {
+  attentionBackwardKeysKernel,
+  attentionBackwardQueriesKernel,
+  attentionForwardKernel,
+  attentionSplitKernel,
+  attentionTotalKernel,
+} from "./attention/operator.ts";
+import { pagedAttentionKernel, pagedPiecewiseKernel } from "./attention/paged-operator.ts";
+import {
+  piecewiseBackwardKeysKernel,
+  piecewiseBackwardQueriesKernel,
+  piecewiseForwardKernel,
+  piecewiseSplitKernel,
+  piecewiseTotalKernel,
+} from "./attention/piecewise-operator.ts";
 import {
   crossEntropyBackwardInPlaceKernel,
   crossEntropyBackwardKernel,
@@ -28,10 +45,39 @@ const entry = (
   definition: KernelDefinition,
   summary: string,
   dtypes: Specialization["dtypes"] = { T: "f16" },
-): [string, LibraryKernel] => [definition.name, { definition, summary, example: { dtypes } }];
+  constants: Specialization["constants"] = {},
+): [string, LibraryKernel] => [definition.name, { definition, summary, example: { dtypes, constants } }];
+
+/** More accumulators than 4 warps have registers for. */
+const wide = { NUM_WARPS: 8 };
+/** The same with two terms. */
+const wideTerms = { NUM_WARPS: 8, BLOCK_M: 32 };
+
+/** A decoding step: the query heads of a group in one tile. */
+const decoding = { BLOCK_M: 16, PACK_HEADS: true };
 
 export const libraryKernels: Readonly<Record<string, LibraryKernel>> = Object.fromEntries([
   entry(attentionForwardKernel, "memory-efficient attention, forward"),
+  entry(attentionBackwardStatistics, "what attention's backward kernels need of each row"),
+  entry(attentionBackwardQueriesKernel, "memory-efficient attention, gradient of the queries"),
+  entry(attentionBackwardKeysKernel, "memory-efficient attention, gradients of keys and values", { T: "f16" }, wide),
+  entry(attentionTotalKernel, "the attention that each key gets from all queries"),
+  entry(piecewiseForwardKernel, "PiecewiseAttention, forward"),
+  entry(piecewiseBackwardQueriesKernel, "PiecewiseAttention, gradients of the queries", { T: "f16" }, wide),
+  entry(piecewiseBackwardKeysKernel, "PiecewiseAttention, gradients of keys and values", { T: "f16" }, wideTerms),
+  entry(piecewiseTotalKernel, "PiecewiseAttention that each key gets from all queries"),
+  entry(attentionSplitKernel, "attention over a part of the keys (flash decoding)", { T: "f16" }, decoding),
+  entry(piecewiseSplitKernel, "PiecewiseAttention over a part of the keys", { T: "f16" }, decoding),
+  entry(attentionMergeKernel, "what attention gave over parts of the keys, as over all of them"),
+  entry(pagedAttentionKernel, "attention over paged caches", { T: "f16" }, { ...decoding, CAUSAL: false }),
+  entry(
+    pagedPiecewiseKernel,
+    "PiecewiseAttention over paged caches",
+    { T: "f16" },
+    { ...decoding, BLOCK_N: 32, CAUSAL: false },
+  ),
+  entry(appendToCacheKernel, "new rows into their slots of a paged cache"),
+  entry(copyPagesKernel, "pages of a cache from one layout to another"),
   entry(matmulKernel, "matrix product, with transposes and accumulation", { A: "f16", B: "f16", C: "f16" }),
   entry(rmsNormKernel, "RMSNorm over rows", { T: "f16", W: "f16" }),
   entry(rmsNormBackwardKernel, "gradient of RMSNorm's rows", { T: "f16", W: "f16" }),

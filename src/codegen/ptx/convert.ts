@@ -12,10 +12,11 @@ import {
   WARP,
 } from "../../layout/index.ts";
 import { linearOfThread, threadIndex } from "./coordinates.ts";
-import { type Element, registerOf } from "./element.ts";
+import { type Element, moveType, registerOf } from "./element.ts";
 import type { Emitter } from "./emitter.ts";
 import { fromWords, shuffleWord, toWords, wordsOfKind } from "./exchange.ts";
 import type { Register } from "./instruction.ts";
+import { commonDivisor } from "./integers.ts";
 import { convertThroughShared } from "./shared.ts";
 import { Tile } from "./tile.ts";
 
@@ -29,8 +30,20 @@ export function convertTile(emitter: Emitter, tile: Tile, layout: LinearLayout):
   if (conversion.registers) return tile.select(emitter, layout, conversion.registers);
   const { shuffle } = conversion;
   if (shuffle && shuffle.rounds.length * wordsOfKind(tile.kind) <= MAX_SHUFFLES)
-    return shuffleTile(emitter, tile, layout, shuffle);
-  return convertThroughShared(emitter, tile, layout);
+    return withDivisorOf(emitter, tile, shuffleTile(emitter, tile, layout, shuffle));
+  return withDivisorOf(emitter, tile, convertThroughShared(emitter, tile, layout));
+}
+
+/** The moved tile, of whose integers and addresses what divided all of them before is still known: accesses through them stay wide. */
+function withDivisorOf(emitter: Emitter, tile: Tile, moved: Tile): Tile {
+  if (!["i32", "u32", "i64", "pointer"].includes(tile.kind)) return moved;
+  const divisor = commonDivisor(tile.elements(emitter));
+  if (divisor === 1) return moved;
+  const elements = moved.elements(emitter).map((element) => {
+    const register = registerOf(emitter, element, tile.kind);
+    return emitter.pure(register.class, `mov.${moveType[register.class]}`, [register], divisor);
+  });
+  return Tile.ofElements(tile.kind, moved.layout, elements);
 }
 
 function shuffleTile(emitter: Emitter, tile: Tile, layout: LinearLayout, plan: ShufflePlan): Tile {

@@ -4,6 +4,8 @@
  */
 
 export { attentionBackwardKeys, attentionBackwardQueries, attentionBackwardStatistics } from "./backward.ts";
+export { appendToCacheKernel, copyPagesKernel } from "./cache-kernels.ts";
+export * from "./cache-operators.ts";
 export { dense } from "./dense.ts";
 export { withDropout } from "./dropout.ts";
 export * from "./edges.ts";

@@ -34,7 +34,7 @@ export function launchSplit(call: SplitCall, out: Tensor, lse: Tensor): void {
   const [rowHeads, rows] = packed ? [keyHeads, queries * group] : [heads, queries];
 
   using partial = device.empty([splits, batch, rowHeads, rows, width], "f32");
-  const blocks = splitConfiguration(device.backend, headDim, valueDim, rows);
+  const blocks = splitConfiguration({ backend: device.backend, headDim, valueDim }, rows);
   const constants = { ...blocks, ...call.constants, PACK_HEADS: packed };
   device.launch(kernel, { ...call.values, partial }, { constants });
 

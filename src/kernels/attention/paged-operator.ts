@@ -151,7 +151,7 @@ function runPaged(
         },
         constants: {
           ...headConstants(headDim, valueDim),
-          ...pagedKeyBlock(device.backend, headDim, valueDim, pageSize),
+          ...pagedKeyBlock({ backend: device.backend, headDim, valueDim }, pageSize),
           PAGE_SIZE: pageSize,
           CAUSAL: causal && count > 1,
         },

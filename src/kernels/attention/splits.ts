@@ -65,17 +65,31 @@ export const countedPrograms = (batch: number, heads: number, rows: number): num
 /** Query heads share a tile (pack-heads.ts) where a head alone would leave at least half of the smallest tile empty. */
 export const packsHeads = (queries: number, group: number): boolean => group > 1 && queries <= countedQueries / 2;
 
-/** Blocks of a split of `rows` queries; by backend, then by the largest tile extent of the head dims. */
-const splitTable: Readonly<Record<Backend, (extent: number) => { readonly most: number; readonly BLOCK_N: number }>> = {
-  // FlagAttention has 16 x 128. 64 keys, too, keep their reads in flight, and leave registers for a second score tile.
-  cuda: (extent) => (extent <= 128 ? { most: 64, BLOCK_N: 64 } : { most: 16, BLOCK_N: 64 }),
-  webgpu: (extent) => (extent <= 64 ? { most: 64, BLOCK_N: 32 } : { most: 64, BLOCK_N: 16 }),
+/** What the blocks of a kernel depend on. */
+export interface SplitProblem {
+  readonly backend: Backend;
+  readonly headDim: number;
+  readonly valueDim: number;
+}
+
+interface SplitBlocks {
+  /** The most queries of a tile. */
+  readonly most: number;
+  readonly BLOCK_N: number;
+}
+
+/** By backend, then by the largest tile extent of the head dims. */
+const splitTable: Readonly<Record<Backend, (extent: number) => SplitBlocks>> = {
+  // FlagAttention has 16 x 128. Half the keys keep their reads in flight, too, and two score tiles in registers: no spill on sm_80 with f16 operands.
+  cuda: (extent) => ({ most: extent <= 128 ? 64 : 16, BLOCK_N: 64 }),
+  webgpu: (extent) => ({ most: 64, BLOCK_N: extent <= 64 ? 32 : 16 }),
   wasm: () => ({ most: 64, BLOCK_N: 64 }),
   // The interpreter pays for each operation, not for each element; a split is whole tiles, so not too large.
   cpu: () => ({ most: 64, BLOCK_N: 32 }),
 };
 
-export function splitConfiguration(backend: Backend, headDim: number, valueDim: number, rows: number) {
+/** Blocks of a split of `rows` queries. */
+export function splitConfiguration({ backend, headDim, valueDim }: SplitProblem, rows: number) {
   const { most, BLOCK_N } = splitTable[backend](Math.max(tileExtent(headDim), tileExtent(valueDim)));
   return { BLOCK_M: Math.min(most, Math.max(countedQueries, nextPowerOfTwo(rows))), BLOCK_N };
 }
@@ -84,8 +98,8 @@ export function splitConfiguration(backend: Backend, headDim: number, valueDim: 
 const smallestPageTile = 32;
 
 /** Keys of a tile, for pages of this size. */
-export function pagedKeyBlock(backend: Backend, headDim: number, valueDim: number, pageSize: number) {
-  const { BLOCK_N } = splitConfiguration(backend, headDim, valueDim, 1);
+export function pagedKeyBlock(problem: SplitProblem, pageSize: number) {
+  const { BLOCK_N } = splitConfiguration(problem, 1);
   const divisor = pageSize & -pageSize;
   return { BLOCK_N: divisor < Math.min(smallestPageTile, BLOCK_N) ? BLOCK_N : Math.min(divisor, BLOCK_N) };
 }

@@ -1,0 +1,37 @@
+/** @file Kernels that write to caches: rows of new tokens into their slots, and whole pages from one layout to another. */
+import { kernel, tl } from "../../dsl/index.ts";
+
+/**
+ * Row t of `rows` [T, Hk, D] to key `slots[t]` of `cache` [blocks, Hk, PAGE_SIZE, D], counted through all pages: page slot / PAGE_SIZE, key
+ * slot % PAGE_SIZE. Rows with a negative slot are not written.
+ */
+export const appendToCacheKernel = kernel({
+  name: "append_to_cache",
+  constants: { PAGE_SIZE: 16, BLOCK_HEADS: 8, WIDTH: 64 },
+  params: { rows: tl.tensor("T", 3), slots: tl.tensor("i32", 1), cache: tl.tensor("T", 4) },
+  grid: (p, { BLOCK_HEADS }) => [p.rows.shape(0), tl.cdiv(p.rows.shape(1), BLOCK_HEADS)],
+  body(p, { PAGE_SIZE, BLOCK_HEADS, WIDTH }) {
+    const [token, head] = [tl.programId(0), tl.programId(1).mul(BLOCK_HEADS)];
+    const slot = p.slots.load([token], []);
+    tl.if(slot.ge(0), () => {
+      // The key of every head, [Hk, D], lies in its page at the same distance from the head's start.
+      const { cache } = p;
+      const page = cache.at(slot.div(PAGE_SIZE), 0, slot.rem(PAGE_SIZE)).pointer;
+      const key = tl.makeView(page, [cache.shape(1), cache.shape(3)], [cache.stride(1), cache.stride(3)]);
+      key.store([head, 0], p.rows.at(token).load([head, 0], [BLOCK_HEADS, WIDTH]));
+    });
+  },
+});
+
+/** Copies pages [blocks, Hk, block, D / X, X] between strides. */
+export const copyPagesKernel = kernel({
+  name: "copy_pages",
+  constants: { BLOCK: 16, CHUNKS: 16, WIDTH: 8 },
+  params: { from: tl.tensor("T", 5), to: tl.tensor("T", 5) },
+  grid: (p, { BLOCK }) => [p.from.shape(0), p.from.shape(1), tl.cdiv(p.from.shape(2), BLOCK)],
+  body(p, { BLOCK, CHUNKS, WIDTH }) {
+    const [page, head, key] = [tl.programId(0), tl.programId(1), tl.programId(2).mul(BLOCK)];
+    const rows = p.from.at(page, head).load([key, 0, 0], [BLOCK, CHUNKS, WIDTH]);
+    p.to.at(page, head).store([key, 0, 0], rows);
+  },
+});

@@ -1,0 +1,121 @@
+/**
+ * @file Host operators on paged caches: `appendToCache`, and the converters `fromVllmCache` and `toVllmCache`.
+ *
+ * The attention operators read caches [blocks, Hk, block, D] of any strides, so these layouts need no converter:
+ * - FlagAttention: keys and values [blocks, Hk, block, D], as it is;
+ * - FlashAttention, and vLLM with it: [blocks, block, Hk, D], by `cache.permute([0, 2, 1, 3])`.
+ *
+ * vLLM's older layout, keys [blocks, Hk, D / x, block, x] with x = 16 bytes, and values [blocks, Hk, D, block], is not strided in that way.
+ */
+import type { DType } from "../../ir/index.ts";
+import type { Tensor } from "../../runtime/index.ts";
+import { nextPowerOfTwo } from "../../support/index.ts";
+import { ArgumentChecker, floatDTypes } from "../support/arguments.ts";
+import { appendToCacheKernel, copyPagesKernel } from "./cache-kernels.ts";
+
+/** Arguments of `appendToCache`. */
+export interface AppendToCacheArguments {
+  /** [T, Hk, D], f16, bf16 or f32: keys, or values, of T tokens; any strides. */
+  readonly rows: Tensor;
+  /** i32 [T]: where each goes, page · block + place within the page; negative ones are left out. No two alike. */
+  readonly slots: Tensor;
+  /** [blocks, Hk, block, D], dtype of `rows`, any strides. Written in place. */
+  readonly cache: Tensor;
+}
+
+/**
+ * Writes keys or values of new tokens into their places in a paged cache (elsewhere called `reshape_and_cache`). Enqueues and returns at once.
+ * @throws ArgumentError `ARGUMENT_MISSING`, `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`.
+ */
+export function appendToCache({ rows, slots, cache }: AppendToCacheArguments): void {
+  const check = new ArgumentChecker("appendToCache");
+  check.tensor("rows", rows, ["T", "Hk", "D"], floatDTypes);
+  check.tensor("slots", slots, ["T"], ["i32"]);
+  check.tensor("cache", cache, ["blocks", "Hk", "block", "D"], [rows.dtype]);
+  if (rows.size === 0) return;
+  if (cache.size === 0) check.fail("ARGUMENT_SHAPE", `"cache" has shape [${cache.shape.join(", ")}]: it has no room`);
+  const constants = {
+    PAGE_SIZE: check.size("block"),
+    BLOCK_HEADS: Math.min(8, nextPowerOfTwo(check.size("Hk"))),
+    WIDTH: nextPowerOfTwo(check.size("D")),
+  };
+  check.device.launch(appendToCacheKernel, { rows, slots, cache }, { constants });
+}
+
+/** Keys and values of a paged cache. */
+export interface CachePair {
+  readonly keyCache: Tensor;
+  readonly valueCache: Tensor;
+}
+
+/** Bytes of a piece of a key in vLLM's layout. */
+const pieceBytes = 16;
+const pieceOf = (dtype: DType): number => pieceBytes / (dtype === "f32" ? 4 : 2);
+
+/**
+ * Copies caches from vLLM's layout, keys [blocks, Hk, D / x, block, x] and values [blocks, Hk, E, block], x = 16 bytes of elements, to new ones
+ * [blocks, Hk, block, D] and [blocks, Hk, block, E]. Enqueues and returns at once.
+ * @throws ArgumentError `ARGUMENT_MISSING`, `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`.
+ */
+export function fromVllmCache({ keyCache, valueCache }: CachePair): CachePair {
+  const check = new ArgumentChecker("fromVllmCache");
+  const piece = typeof keyCache?.dtype === "string" ? pieceOf(keyCache.dtype) : "x";
+  check.tensor("keyCache", keyCache, ["blocks", "Hk", "D/x", "block", piece], floatDTypes);
+  check.tensor("valueCache", valueCache, ["blocks", "Hk", "E", "block"], [keyCache.dtype]);
+  const { device } = check;
+  const [blocks, heads, chunks, size, width] = keyCache.shape as [number, number, number, number, number];
+  const keys = device.empty([blocks, heads, size, chunks * width], keyCache.dtype);
+  const values = device.empty([blocks, heads, size, valueCache.shape[2]!], keyCache.dtype);
+  using keysFrom = keyCache.permute([0, 1, 3, 2, 4]);
+  using keysTo = keys.reshape([blocks, heads, size, chunks, width]);
+  using valuesFrom = valueCache.permute([0, 1, 3, 2]);
+  copyPages(keysFrom, keysTo);
+  copyValues(valuesFrom, values);
+  return { keyCache: keys, valueCache: values };
+}
+
+/**
+ * Copies caches [blocks, Hk, block, D] and [blocks, Hk, block, E], any strides, D a multiple of x, to new ones in vLLM's layout: the reverse of
+ * `fromVllmCache`.
+ * @throws ArgumentError as `fromVllmCache` does.
+ */
+export function toVllmCache({ keyCache, valueCache }: CachePair): CachePair {
+  const check = new ArgumentChecker("toVllmCache");
+  check.tensor("keyCache", keyCache, ["blocks", "Hk", "block", "D"], floatDTypes);
+  check.tensor("valueCache", valueCache, ["blocks", "Hk", "block", "E"], [keyCache.dtype]);
+  const { device } = check;
+  const width = pieceOf(keyCache.dtype);
+  const [blocks, heads, size, dim] = keyCache.shape as [number, number, number, number];
+  if (dim % width !== 0)
+    check.fail(
+      "ARGUMENT_SHAPE",
+      `"keyCache" has head dim ${dim}, but must have a multiple of ${width} in ${keyCache.dtype}`,
+    );
+  const keys = device.empty([blocks, heads, dim / width, size, width], keyCache.dtype);
+  const values = device.empty([blocks, heads, valueCache.shape[3]!, size], keyCache.dtype);
+  using keysFrom = keyCache.reshape([blocks, heads, size, dim / width, width]);
+  using keysTo = keys.permute([0, 1, 3, 2, 4]);
+  using valuesTo = values.permute([0, 1, 3, 2]);
+  copyPages(keysFrom, keysTo);
+  copyValues(valueCache, valuesTo);
+  return { keyCache: keys, valueCache: values };
+}
+
+/** Copies pages [blocks, Hk, block, E], a key being one piece. */
+function copyValues(from: Tensor, to: Tensor): void {
+  const [blocks, heads, size, dim] = from.shape as [number, number, number, number];
+  const pieces = [blocks, heads, size, 1, dim];
+  using wholeFrom = from.reshape(pieces);
+  using wholeTo = to.reshape(pieces);
+  copyPages(wholeFrom, wholeTo);
+}
+
+/** Elements of a tile of pages. */
+const tileElements = 2048;
+
+function copyPages(from: Tensor, to: Tensor): void {
+  const [, , size, chunks, width] = from.shape as [number, number, number, number, number];
+  const [CHUNKS, WIDTH] = [nextPowerOfTwo(chunks), nextPowerOfTwo(width)];
+  const BLOCK = Math.max(1, Math.min(nextPowerOfTwo(size), tileElements / (CHUNKS * WIDTH)));
+  if (to.size > 0) to.device.launch(copyPagesKernel, { from, to }, { constants: { BLOCK, CHUNKS, WIDTH } });
+}
