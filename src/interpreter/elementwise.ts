@@ -153,12 +153,10 @@ function selectAny(out: Int32Array, condition: Uint8Array, a: Int32Array, b: Int
   for (let i = 0; i < out.length; i++) out[i] = condition[i] !== 0 ? a[i]! : b[i]!;
 }
 
-export const select: Plan = ({ operation, operands, result }) => {
+export const select: Plan = ({ operands, result }) => {
   const condition = operands[0] as Uint8Array;
   const [, a, b] = operands;
   const out = result();
-  if (operation.results[0]!.type.kind === "view")
-    return () => (out as Float64Array).set((condition[0] !== 0 ? a : b) as Float64Array);
   if (out instanceof Float32Array) return () => selectFloats(out, condition, a as Float32Array, b as Float32Array);
   return () => selectAny(out as Int32Array, condition, a as Int32Array, b as Int32Array);
 };

@@ -223,27 +223,6 @@ export const elementwiseCases = {
         expect([...b]).toEqual([4, 5, 9, 9]);
       },
     ],
-    [
-      "between views",
-      () => {
-        const kernel = makeKernel(
-          { a: tensor("f32", 1), b: tensor("f32", 1), first: scalar("bool"), out: pointer("f32") },
-          (b, p) => {
-            const view = b.value("select", [p.first, p.a, p.b]);
-            const x = b.value("view_load", [view, i32(b, 0)], { shape: [4], inBounds: [false] });
-            storeTile(b, p.out, x, [4]);
-          },
-        );
-        const [a, b, out] = [Float32Array.of(1, 2, 3, 4), Float32Array.of(5, 6), new Float32Array(4)];
-        for (const [first, expected] of [
-          [true, [1, 2, 3, 4]],
-          [false, [5, 6, 0, 0]],
-        ] as const) {
-          run(kernel, { a: { data: a, shape: [4] }, b: { data: b, shape: [2] }, first, out: { data: out } });
-          expect([...out]).toEqual(expected);
-        }
-      },
-    ],
   ],
   // The conversions are many: casts.test.ts.
   cast: [gives("cast", [tile("f32", [1.9, -1.9])], [1, -1], { dtype: "i32" })],
