@@ -3,7 +3,7 @@ import { expect } from "vitest";
 import type { DType, Opcode } from "../../src/ir/index.ts";
 import { type Case, f, gives, inf, keeps, max32, max64, min32, min64, nan, on } from "./cases.ts";
 import { type Element, evaluate, tile } from "./evaluate.ts";
-import { i32, makeKernel, pointer, pointersTo, run, scalar, storeTile, tensor } from "./kernels.ts";
+import { makeKernel, pointer, pointersTo, run, storeTile } from "./kernels.ts";
 
 /** The nearest f32 to a real number given to 17 digits by hand. */
 const transcendental = (opcode: Opcode, inputs: readonly number[], expected: readonly number[]): Case =>
