@@ -92,8 +92,10 @@ describe("each refusal names the key, its value and what is accepted", () => {
     [{ rope_theta: "big" }, /"rope_theta" is "big"/],
     // The forms themselves: test/kernels/rope-config.test.ts.
     [{ rope_scaling: { type: "linear" } }, /"rope_scaling.factor" is missing/],
-    [{ rope_parameters: { partial_rotary_factor: 0.5 } }, /partial_rotary_factor of 1 only/],
-    [{ rope_interleave: true }, /rope_interleave of false/],
+    [
+      { rope_parameters: { partial_rotary_factor: 0.01 } },
+      /partial_rotary_factor is 0.01; accepted: a part of the 128/,
+    ],
     [
       {
         rope_parameters: { rope_type: "su", short_factor: [1], long_factor: [1], original_max_position_embeddings: 64 },

@@ -82,6 +82,24 @@ const cases: [name: string, options: PositionOptions, expected: ReferencePositio
     { distance: (i, j) => (i - j < 8 ? i - j : Math.floor(i / 3) - Math.floor(j / 3) + 8 - 2) },
   ],
   [
+    "proportional",
+    { rope: { type: "proportional", partial_rotary_factor: 0.5 } },
+    { frequencies: pairs.map((i) => (i < 8 ? theta(i) : 0)) },
+  ],
+  [
+    "partial: the first 16 channels turn, with exponents of their own",
+    { rope: { type: "default", partial_rotary_factor: 0.5 } },
+    {
+      pairs: pairs.map((i) => (i < 8 ? [i, i + 8] : [i + 8, i + 16])),
+      frequencies: pairs.map((i) => (i < 8 ? theta(2 * i) : 0)),
+    },
+  ],
+  [
+    "interleaved",
+    { rope: { type: "default", rope_interleave: true } },
+    { pairs: pairs.map((i) => [2 * i, 2 * i + 1]) },
+  ],
+  [
     "rerope on linear",
     { rope: { type: "linear", factor: 2 }, scheme: reRope({ window: 8 }) },
     { distance: (i, j) => Math.min(i - j, 8) / 2 },
@@ -155,8 +173,8 @@ test("mistakes are named", async () => {
   expect((await errorOf(() => load({ rope: { rope_type: "yarn", factr: 8 } }))).message).toMatch(
     /rope: "factr" is 8; accepted: for rope_type "yarn" the keys factor/,
   );
-  expect((await errorOf(() => load({ rope: { rope_type: "default", partial_rotary_factor: 0.5 } }))).code).toBe(
-    "CONFIG_VALUE",
+  expect((await errorOf(() => load({ rope: { rope_type: "default", partial_rotary_factor: 0.1 } }))).message).toMatch(
+    /rope: partial_rotary_factor is 0.1; accepted: a part of the 32 channels/,
   );
   const broken = { name: "own", threshold: 1, farQuery: () => Number.NaN, farKey: () => 0 };
   expect((await errorOf(() => model.logits(ids, { scheme: broken }))).message).toMatch(/own: farQuery\(0\) is NaN/);

@@ -34,6 +34,8 @@ export async function loadReference(): Promise<ReferenceModel> {
 export interface ReferencePositions {
   /** Radians a unit of distance, for each pair of channels. */
   frequencies?: ArrayLike<number>;
+  /** The two channels of each pair; every channel is in one. Default: half-split. */
+  pairs?: readonly (readonly [number, number])[];
   /** How far key j appears to be behind query i. */
   distance?(i: number, j: number): number;
   /** Multiplies the logits of query i. */
@@ -42,13 +44,13 @@ export interface ReferencePositions {
 
 /**
  * Logits [ids.length, vocabSize] of the whole sequence, without a cache. The rotary embedding is written by its defining property: the
- * score of a query and a key depends on their distance alone. With pairs as complex numbers (half-split: channel i and i + headDim/2),
- * it is the real part of q · conj(k) · e^(i · distance · frequency), summed over the pairs.
+ * score of a query and a key depends on their distance alone. With pairs of channels as complex numbers it is the real part of
+ * q · conj(k) · e^(i · distance · frequency), summed over the pairs.
  */
 export function referenceLogits(
   { config, weights }: ReferenceModel,
   ids: readonly number[],
-  { frequencies, distance = (i, j) => i - j, logitFactor = () => 1 }: ReferencePositions = {},
+  { frequencies, pairs, distance = (i, j) => i - j, logitFactor = () => 1 }: ReferencePositions = {},
 ): Float64Array {
   const { hiddenSize, heads, kvHeads, headDim, intermediateSize, vocabSize } = config;
   const weight = (name: string): Float64Array => weights.get(`${name}.weight`)!;
@@ -78,6 +80,7 @@ export function referenceLogits(
   };
   const half = headDim / 2;
   const turns = frequencies ?? Float64Array.from({ length: half }, (_, i) => config.rope.theta ** (-i / half));
+  const members = pairs ?? Array.from({ length: half }, (_, i) => [i, i + half] as const);
   const phases = new Map<number, { cos: Float64Array; sin: Float64Array }>();
   const phaseOf = (apart: number) => {
     let phase = phases.get(apart);
@@ -98,8 +101,9 @@ export function referenceLogits(
           const { cos, sin } = phaseOf(distance(m, n));
           const [qAt, kAt] = [(m * heads + h) * headDim, (n * kvHeads + kvHead) * headDim];
           for (let i = 0; i < half; i++) {
-            const [a, b] = [q[qAt + i]!, q[qAt + half + i]!];
-            const [c, d] = [k[kAt + i]!, k[kAt + half + i]!];
+            const [first, second] = members[i]!;
+            const [a, b] = [q[qAt + first]!, q[qAt + second]!];
+            const [c, d] = [k[kAt + first]!, k[kAt + second]!];
             scores[n]! += (a * c + b * d) * cos[i]! + (a * d - b * c) * sin[i]!;
           }
           scores[n]! *= logitFactor(m) / Math.sqrt(headDim);

@@ -4,7 +4,6 @@ import { nextPowerOfTwo } from "../../support/index.ts";
 import { ArgumentChecker, floatDTypes } from "../support/arguments.ts";
 import { ropeGatheredKernel, ropeKernel } from "./kernel.ts";
 import type { RopeTable } from "./table.ts";
-import type { RopeLayout } from "./variants.ts";
 
 export interface RopeArguments extends RopeTable {
   /** [B, H, T, D], f16, bf16 or f32; any strides. The tables turn the first d channels, d at most D; the others pass. */
@@ -13,8 +12,6 @@ export interface RopeArguments extends RopeTable {
   readonly startPosition?: number;
   /** i32 [B, T], in place of `startPosition`: the row of the tables for each row of x. One outside of them fails an assertion. */
   readonly positions?: Tensor;
-  /** Which channels make a pair. Default "half". */
-  readonly layout?: RopeLayout;
   /** Turn back: the gradient of `rope` is `rope({ x: dout, ..., inverse: true })`. Default false. */
   readonly inverse?: boolean;
   /** Write here, [B, H, T, D] of x's dtype, in other memory than `x`. */

@@ -5,7 +5,7 @@
 import type { Device, Tensor } from "../../runtime/index.ts";
 import { ArgumentError } from "../../support/errors.ts";
 import { type RopeFrequencies, ropeFrequencies } from "./frequencies.ts";
-import { plainRope, type RopeSections } from "./variants.ts";
+import { plainRope, type RopeLayout, type RopeSections } from "./variants.ts";
 
 /** Cosines and sines of every row's angles. */
 export interface RopeTable {
@@ -13,6 +13,8 @@ export interface RopeTable {
   readonly cos: Tensor;
   /** f32 [positions, D/2] */
   readonly sin: Tensor;
+  /** Which channels make a pair. Default "half". */
+  readonly layout?: RopeLayout;
 }
 
 /** The same on the host, row-major. */
@@ -92,9 +94,10 @@ export type RopeTableOptions = RopeTableDataOptions &
 
 /** Tables on a device, for `rope`. @throws ArgumentError `ARGUMENT_VALUE`. */
 export function ropeTable(device: Device, options: RopeTableOptions): RopeTable {
-  const { rows, pairs, cos, sin } = ropeTableData(options.frequencies ?? plainFrequencies(options), options);
+  const frequencies = options.frequencies ?? plainFrequencies(options);
+  const { rows, pairs, cos, sin } = ropeTableData(frequencies, options);
   const upload = (table: Float32Array) => device.tensor(table, { shape: [rows, pairs], dtype: "f32" });
-  return { cos: upload(cos), sin: upload(sin) };
+  return { cos: upload(cos), sin: upload(sin), layout: frequencies.layout };
 }
 
 function plainFrequencies({ headDim, base = 10000 }: { headDim: number; base?: number }): RopeFrequencies {

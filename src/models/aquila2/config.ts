@@ -142,7 +142,7 @@ function readConfig(json: Record<string, unknown>, place: string): ModelConfig {
   };
 }
 
-/** @throws ConfigError `CONFIG_VALUE` for a variant that does not fit the head, or that the rotary kernel does not have. */
+/** @throws ConfigError `CONFIG_VALUE` for a variant that does not fit the head. */
 export function checkRope(rope: RopeConfig, headDim: number, place: string): void {
   try {
     ropeFrequencies(rope, { headDim });
@@ -150,9 +150,4 @@ export function checkRope(rope: RopeConfig, headDim: number, place: string): voi
     if (!(error instanceof ConfigError)) throw error;
     throw new ConfigError(error.code, `${place}: ${error.message}`, { cause: error });
   }
-  const refuse = (key: string, accepted: string): never => {
-    throw new ConfigError("CONFIG_VALUE", `${place}: this model is built for ${key} of ${accepted} only.`);
-  };
-  if (rope.layout !== "half") refuse("rope_interleave", "false (half-split pairs)");
-  if (rope.partialRotaryFactor !== 1 && rope.scaling.type !== "proportional") refuse("partial_rotary_factor", "1");
 }
