@@ -1,14 +1,14 @@
 /** @file The conformance cases of attention on one backend, in a process of its own. */
 import { createDevice, type Device, TilewrightError } from "../../src/index.ts";
 import { conformanceCases, titleOf } from "../../test/kernels/attention-cases.ts";
+import { PtxEmulatorDevice } from "../../test/kernels/ptx-device.ts";
 import { noEmulator } from "../../test/ptx/emulator.ts";
 import { errorShares } from "../../test/support/attention-errors.ts";
 import { serve } from "../support/measurement.ts";
-import { EmulatedDevice } from "./emulated-device.ts";
 import type { AccuracyInput, AccuracyResult, BackendName, CaseResult } from "./measured.ts";
 
 async function open(backend: BackendName): Promise<Device | { readonly missing: string }> {
-  if (backend === "ptx") return noEmulator === undefined ? new EmulatedDevice() : { missing: noEmulator };
+  if (backend === "ptx") return noEmulator === undefined ? new PtxEmulatorDevice() : { missing: noEmulator };
   try {
     return await createDevice(backend === "cpu" ? { backend } : { backend: "webgpu", adapter: backend });
   } catch (error) {

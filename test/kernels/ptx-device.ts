@@ -2,12 +2,9 @@
  * @file A device for tests that compiles every launch to PTX, with the block sizes that ship for CUDA, and runs it in the emulator: so one
  * conformance suite covers PTX too. The emulator looks for races, uninitialised shared memory and accesses out of bounds; any of them throws.
  */
-
-import type { CompiledKernel } from "../../src/codegen/metadata.ts";
-import { compilePtx } from "../../src/codegen/ptx/index.ts";
+import { type CompiledKernel, compile } from "../../src/codegen/index.ts";
 import type { Argument } from "../../src/interpreter/index.ts";
 import { type DType, elementBytes } from "../../src/ir/index.ts";
-import { optimize } from "../../src/passes/index.ts";
 import { passedStrides, resolveArguments, resolveGrid } from "../../src/runtime/arguments.ts";
 import { Device, type LaunchOptions } from "../../src/runtime/device.ts";
 import { bitsOver } from "../../src/runtime/elements.ts";
@@ -43,7 +40,7 @@ export class PtxEmulatorDevice extends Device {
   readonly backend = "cuda";
   readonly name = "PTX emulator";
   readonly #compiled = new Specializer<CompiledKernel>((kernel, specialization) =>
-    compilePtx(optimize("trace" in kernel ? kernel.trace(specialization) : kernel), { target: "sm_80" }),
+    compile(kernel, "sm_80", specialization),
   );
 
   protected allocate(dtype: DType, count: number): Storage {
