@@ -18,6 +18,8 @@ import type { PositionOptions } from "./positions.ts";
 /** Positions by their text. */
 export interface NamedPositions {
   readonly name: string;
+  /** Whether it gives `rope` or `scheme`. */
+  readonly kind: "rope" | "scheme";
   /** For a checkpoint's own embedding, and a text of `length` tokens where that is known. @throws ConfigError, ArgumentError. */
   positions(rope: RopeConfig, length?: number): PositionOptions;
 }
@@ -67,11 +69,12 @@ const stretched: readonly string[] = ["linear", "ntk", "ntk-by-parts", "yarn"];
 export function parsePositions(text: string): NamedPositions {
   const [name = "", ...options] = text.split(":");
   const settings: Settings = new Map(options.map(parseOption));
-  if (Object.hasOwn(schemes, name)) return { name: text, positions: schemeOf(text, name, settings) };
+  if (Object.hasOwn(schemes, name)) return { name: text, kind: "scheme", positions: schemeOf(text, name, settings) };
   if (!ropeTypes.includes(name))
     fail(text, `"${name}" is unknown; known are ${[...ropeTypes, ...Object.keys(schemes)].join(", ")}`);
   return {
     name: text,
+    kind: "rope",
     positions: (rope, length) => ({
       rope: { rope_type: name, ...factorOf(name, rope, length), ...Object.fromEntries(settings) },
     }),
