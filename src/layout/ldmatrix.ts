@@ -65,8 +65,15 @@ export function planLdmatrix(
   if (transposed && registers.length === 0) return undefined;
   const rows = transposed ? [registers[0], lanes[0], lanes[1]] : [lanes[2], lanes[3], lanes[4]];
   const others = registers.map((_, bit) => bit).filter((bit) => !inResult.includes(bit));
-  const matrixBits = others.slice(0, 2);
-  const issueBits = others.slice(2);
+  // Four matrices are two by two of the tile where they can be: of one step of a contraction, so that none waits for the next step.
+  const axesOf = (bit: number): string[] =>
+    layout.outs
+      .filter(({ name }) => (layout.basesOf(REGISTER)[bit] & layout.maskOfOut(name)) !== 0)
+      .map(({ name }) => name);
+  const [first, ...further] = others;
+  const second = further.find((bit) => !axesOf(bit).some((axis) => axesOf(first).includes(axis))) ?? further[0];
+  const matrixBits = [first, second].filter((bit) => bit !== undefined);
+  const issueBits = others.filter((bit) => !matrixBits.includes(bit));
   const count = (1 << matrixBits.length) as 1 | 2 | 4;
 
   const columns = [...rows, registers[matrixBits[0]] ?? 0, registers[matrixBits[1]] ?? 0, ...offsets.basesOf(WARP)];

@@ -10,6 +10,7 @@ export * from "./dce.ts";
 export * from "./licm.ts";
 export * from "./memory-access.ts";
 export * from "./optimize.ts";
+export * from "./partial-sums.ts";
 export * from "./prefetch.ts";
 export * from "./range-folding.ts";
 export * from "./ranges.ts";

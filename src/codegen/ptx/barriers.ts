@@ -22,7 +22,7 @@ function visit(nodes: Node[], before: Pending, barrier: Instruction): Pending {
     const node = nodes[i]!;
     switch (node.kind) {
       case "instruction": {
-        if (node.opcode === barrier.opcode) pending = new Set();
+        if (node.opcode.startsWith("bar.")) pending = new Set();
         const { access } = node;
         if (!access || pending.has(access)) break;
         if (anyConflict(pending, access)) {

@@ -38,9 +38,19 @@ function opcodeOf(kind: CombineKind, dtype: DType): string {
   }
 }
 
-/** Combines a list as a balanced tree: as many instructions as a chain, and few that wait for each other. */
-export function combineAll(elements: readonly Element[], combine: Combine): Element {
-  let level = [...elements];
+/** So many instructions that do not wait for each other keep the arithmetic units of a scheduler busy (the latency of an addition). */
+export const PARALLEL = 4;
+
+/**
+ * Combines a list: `chains` chains, which are then joined as a tree. A chain takes each element as soon as it is there, so that the elements
+ * need not all be kept; several chains do not wait for each other.
+ */
+export function combineAll(elements: readonly Element[], combine: Combine, chains = PARALLEL): Element {
+  let level: Element[] = [];
+  elements.forEach((element, i) => {
+    if (i < chains) level.push(element);
+    else level[i % chains] = combine(level[i % chains]!, element);
+  });
   while (level.length > 1) {
     const next: Element[] = [];
     for (let i = 0; i + 1 < level.length; i += 2) next.push(combine(level[i]!, level[i + 1]!));

@@ -7,6 +7,8 @@
  * divisibility is assumed to stay. If what the body yields turns out otherwise, the body is made again with less assumed.
  */
 import type { Block, Operation, Value } from "../../ir/index.ts";
+import { planReduction, type ReductionPlan } from "../../layout/index.ts";
+import { findPartialSums } from "../../passes/index.ts";
 import {
   divisorOf,
   type Element,
@@ -24,6 +26,7 @@ import { type Instruction, isRegister, type Node, type Operand, type Register } 
 import { subtractIntegers } from "./integers.ts";
 import type { Lowered, Lowering } from "./lowering.ts";
 import { openPipeline } from "./pipeline.ts";
+import { asPart, combineParts } from "./reduce.ts";
 import { Tile } from "./tile.ts";
 
 /** The elements that make up a value, and how to put it together again. */
@@ -97,7 +100,11 @@ export function lowerLoop(lowering: Lowering, loop: Operation): void {
   const { emitter } = lowering;
   const body = loop.blocks[0]!;
   const [from, to, step] = loop.operands.slice(0, 3).map((value) => lowering.scalar(value));
-  const initial = loop.operands.slice(3).map((value) => partsOf(emitter, lowering.values.get(value)!));
+  const sums = partialSums(lowering, loop);
+  const initial = loop.operands.slice(3).map((value, i) => {
+    const plan = sums.get(i);
+    return partsOf(emitter, plan ? asPart(emitter, lowering.tile(value), plan) : lowering.lowered(value));
+  });
   const name = emitter.uniqueName(body.parameters[0]!.name ?? "i");
   const names = body.parameters.slice(1).map(({ name: own }) => (own ? emitter.uniqueName(own) : undefined));
   const pipeline = openPipeline(lowering, loop, { from: from!, to: to!, step: step! });
@@ -121,9 +128,7 @@ export function lowerLoop(lowering: Lowering, loop: Operation): void {
       pipeline?.enter(index);
       lowering.lowerBlock(body);
       const yielded = body.operations.at(-1)!.operands;
-      const next = carried.map((own, i) =>
-        nextSlots(emitter, own, partsOf(emitter, lowering.values.get(yielded[i]!)!)),
-      );
+      const next = carried.map((own, i) => nextSlots(emitter, own, partsOf(emitter, lowering.lowered(yielded[i]!))));
       holds = next.every((values) => values !== undefined);
       if (!holds) return;
       assign(
@@ -155,13 +160,28 @@ export function lowerLoop(lowering: Lowering, loop: Operation): void {
     for (const { slots } of carried)
       for (const { register, initial: value, kind } of slots) emitter.push(move(register, value, kind, emitter));
     emitter.push({ kind: "loop", label: emitter.label("loop"), enter, body: nodes, repeat: { predicate: again! } });
+    lowering.forgetUnusedIn(nodes);
     loop.results.forEach((result, i) => {
       const after = new Map<Slot, Register>();
       for (const slot of carried[i]!.slots) after.set(slot, emitter.view(slot.register, { depth: emitter.depth }));
-      lowering.values.set(result, carried[i]!.parts.rebuild(elementsOf(carried[i]!, (slot) => after.get(slot)!)));
+      const last = carried[i]!.parts.rebuild(elementsOf(carried[i]!, (slot) => after.get(slot)!));
+      const plan = sums.get(i);
+      lowering.values.set(result, plan ? combineParts(emitter, last as Tile, plan, "sum") : last);
     });
     return;
   }
+}
+
+/** The sums that are carried in parts, which the threads add up after the loop; by the number of the carried value. */
+function partialSums(lowering: Lowering, loop: Operation): Map<number, ReductionPlan> {
+  const plans = new Map<number, ReductionPlan>();
+  for (const { carried, reduce } of findPartialSums(loop, (value) => lowering.uses.get(value) ?? [])) {
+    const plan = planReduction(lowering.layoutOf(reduce.operands[0]!)!, reduce.attributes.axis as number);
+    if (plan.inWarp.length + plan.acrossWarps.length === 0) continue;
+    plans.set(carried, plan);
+    lowering.partial.add(reduce);
+  }
+  return plans;
 }
 
 function makeSlots(
@@ -247,7 +267,7 @@ export function lowerIf(lowering: Lowering, operation: Operation): void {
     const chosen = operation.blocks[condition ? 0 : 1]!;
     lowering.lowerBlock(chosen);
     operation.results.forEach((result, i) => {
-      lowering.values.set(result, lowering.values.get(yielded(chosen)[i]!)!);
+      lowering.values.set(result, lowering.lowered(yielded(chosen)[i]!));
     });
     return;
   }
@@ -287,7 +307,7 @@ function lowerArm(lowering: Lowering, block: Block): { nodes: Node[]; parts: Par
   let parts: Parts[] = [];
   const nodes = lowering.emitter.block(() => {
     lowering.lowerBlock(block);
-    parts = yielded(block).map((value) => partsOf(lowering.emitter, lowering.values.get(value)!));
+    parts = yielded(block).map((value) => partsOf(lowering.emitter, lowering.lowered(value)));
   });
   return { nodes, parts };
 }

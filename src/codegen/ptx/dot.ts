@@ -40,8 +40,8 @@ export function lowerDot(lowering: Lowering, operation: Operation): Tile {
   const [a, b, c] = operation.operands;
   const accumulator = lowering.tile(c!);
   const layout = lowering.layoutOf(operation.results[0]!)!;
-  const left = fragments(lowering, lowering.values.get(a!) as Tile | StagedTile, plan, "a");
-  const right = fragments(lowering, lowering.values.get(b!) as Tile | StagedTile, plan, "b");
+  const left = fragments(lowering, lowering.lowered(a!) as Tile | StagedTile, plan, "a");
+  const right = fragments(lowering, lowering.lowered(b!) as Tile | StagedTile, plan, "b");
   const dtype = a!.type.dtype;
   const type = isHalf(dtype) ? dtype : "tf32";
   const opcode = `mma.sync.aligned.${plan.instruction}.row.col.f32.${type}.${type}.f32`;
@@ -53,24 +53,26 @@ export function lowerDot(lowering: Lowering, operation: Operation): Tile {
   const accumulators = fragmentRegisters(layout, plan, "accumulator");
   const current: Element[] = [...accumulator.elements(emitter)];
   const fresh = new Map<number, Register>();
-  for (let k = 0; k < depth; k += stepK) {
-    for (let m = 0; m < rows; m += stepM)
-      for (let n = 0; n < columns; n += stepN) {
-        const registers = accumulators([m, n]);
-        const sums = registers.map((register) => registerOf(emitter, current[register]!, "f32"));
-        // The first step makes new registers, the others add to them.
-        const results = registers.map((register, i) => {
-          const own = registers.indexOf(register) === i ? fresh.get(register) : undefined;
-          return own ?? emitter.register("f32");
-        });
-        emitter.emit(opcode, [vector(results), vector(left.load([m, k])), vector(right.load([k, n])), vector(sums)]);
-        registers.forEach((register, i) => {
-          if (registers.indexOf(register) !== i) return;
-          fresh.set(register, results[i]!);
-          current[register] = results[i]!;
-        });
-      }
-  }
+  const multiply = (m: number, n: number, k: number): void => {
+    const registers = accumulators([m, n]);
+    const sums = registers.map((register) => registerOf(emitter, current[register]!, "f32"));
+    // The first step makes new registers, the others add to them.
+    const results = registers.map((register, i) => {
+      const own = registers.indexOf(register) === i ? fresh.get(register) : undefined;
+      return own ?? emitter.register("f32");
+    });
+    emitter.emit(opcode, [vector(results), vector(left.load([m, k])), vector(right.load([k, n])), vector(sums)]);
+    registers.forEach((register, i) => {
+      if (registers.indexOf(register) !== i) return;
+      fresh.set(register, results[i]!);
+      current[register] = results[i]!;
+    });
+  };
+  // In a step of K the fragments of the operand that has fewer stay in registers while those of the other pass by.
+  const rowsStay = rows <= columns;
+  for (let k = 0; k < depth; k += stepK)
+    if (rowsStay) for (let n = 0; n < columns; n += stepN) for (let m = 0; m < rows; m += stepM) multiply(m, n, k);
+    else for (let m = 0; m < rows; m += stepM) for (let n = 0; n < columns; n += stepN) multiply(m, n, k);
   return Tile.ofElements("f32", layout, current);
 }
 
@@ -187,7 +189,7 @@ export function lowerConvert(lowering: Lowering, operation: Operation): Tile | S
   const [value] = operation.operands;
   const [result] = operation.results;
   const layout = lowering.layoutOf(result!)!;
-  const source = lowering.values.get(value!)!;
+  const source = lowering.lowered(value!);
   if (source.kind === "staged") return { ...source, layout };
   const tile = lowering.tile(value!);
   const users = lowering.uses.get(result!) ?? [];

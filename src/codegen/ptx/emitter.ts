@@ -220,6 +220,17 @@ export class Emitter {
     return result;
   }
 
+  /**
+   * Computes anew what this block has computed so far and `isKept` does not hold for, when it is next asked for.
+   */
+  forget(isKept: (element: Element) => boolean): void {
+    const { memo } = this.scope;
+    for (const [key, register] of memo) if (!isKept(register)) memo.delete(key);
+    if (this.depth > 0) return;
+    for (const [key, element] of this.threadValues) if (!isKept(element)) this.threadValues.delete(key);
+    for (const [key, elements] of this.coordinates) if (!elements.every(isKept)) this.coordinates.delete(key);
+  }
+
   /** Adds a variable or function declaration to the module, once for each name. */
   declare(name: string, text: string): void {
     this.declarations.set(name, text);

@@ -129,3 +129,25 @@ export const address = (base: Register | string, offset = 0, buffer?: SharedBuff
   offset,
   ...(buffer && { buffer }),
 });
+
+/** The names of all registers that the nodes read or write. */
+export function registerNames(nodes: readonly Node[], names = new Set<string>()): Set<string> {
+  const use = (operand: Operand): void => {
+    if (typeof operand !== "object") return;
+    if (operand.kind === "register") names.add(operand.name);
+    else if (operand.kind === "vector") operand.elements.forEach(use);
+    else if (operand.kind === "address" && isRegister(operand.base)) names.add(operand.base.name);
+  };
+  for (const node of nodes)
+    if (node.kind === "instruction") {
+      node.operands.forEach(use);
+      if (node.guard) names.add(node.guard.predicate.name);
+    } else if (node.kind === "loop") {
+      registerNames(node.body, names);
+      names.add(node.repeat.predicate.name);
+    } else if (node.kind === "if") {
+      names.add(node.condition.predicate.name);
+      for (const arm of [node.whenTrue, node.whenFalse]) registerNames(arm, names);
+    }
+  return names;
+}

@@ -119,7 +119,7 @@ function lowerOperation(lowering: Lowering, operation: Operation): readonly Lowe
     case "arange":
       return [lowerArange(lowering, operation)];
     case "trans": {
-      const source = lowering.values.get(operands[0]!)!;
+      const source = lowering.lowered(operands[0]!);
       const permutation = attributes.permutation as number[];
       return [source.kind === "staged" ? transposeStaged(source, permutation) : lowerShape(lowering, operation)];
     }

@@ -1,11 +1,12 @@
 /**
  * @file The state that the lowering of all operations shares: the emitter, the layouts, and what stands for each IR value.
  */
-import type { Block, Kernel, Operation, Value } from "../../ir/index.ts";
+import { type Block, isInteger, type Kernel, type Opcode, type Operation, type Value } from "../../ir/index.ts";
 import type { LinearLayout } from "../../layout/index.ts";
-import type { Element } from "./element.ts";
+import { type Element, isSum } from "./element.ts";
 import type { ElementwiseOptions } from "./elementwise.ts";
-import type { Emitter } from "./emitter.ts";
+import type { Emitter, Scope } from "./emitter.ts";
+import { isRegister, type Node, registerNames } from "./instruction.ts";
 import type { MemoryRoots } from "./roots.ts";
 import type { StagedTile } from "./shared.ts";
 import { Tile, type View } from "./tile.ts";
@@ -31,6 +32,10 @@ export class Lowering {
   /** Loads whose tile comes to shared memory by itself (pipeline.ts), and what is to be emitted before an operation. */
   readonly staged = new Map<Operation, StagedTile>();
   readonly before = new Map<Operation, () => void>();
+  /** The result of the reduction lowered last, and the block that it is in. */
+  reduced: { readonly tile: Tile; readonly scope: Scope } | undefined;
+  /** Reductions of which each thread only makes its own part (src/passes/partial-sums.ts). */
+  readonly partial = new Set<Operation>();
   /** Set by lower.ts, which knows all operations; control flow calls them for its blocks. */
   lowerBlock: (block: Block) => void = () => {};
   lowerOperation: (operation: Operation) => void = () => {};
@@ -54,21 +59,47 @@ export class Lowering {
     return this.layouts.get(value);
   }
 
-  tile(value: Value): Tile {
+  /** What stands for a value. One that was forgotten is made again, here. */
+  lowered(value: Value): Lowered {
+    if (!this.values.has(value) && value.definition) this.lowerOperation(value.definition);
     const lowered = this.values.get(value);
+    if (!lowered) throw new Error(`${value.name ?? value.definition?.opcode} is used before it is made`);
+    return lowered;
+  }
+
+  tile(value: Value): Tile {
+    const lowered = this.lowered(value);
     if (!(lowered instanceof Tile))
       throw new Error(`${value.name ?? value.definition?.opcode} is not a tile in registers`);
     return lowered;
   }
 
   view(value: Value): View {
-    const lowered = this.values.get(value);
-    if (lowered?.kind !== "view") throw new Error(`${value.name ?? value.definition?.opcode} is not a view`);
+    const lowered = this.lowered(value);
+    if (lowered.kind !== "view") throw new Error(`${value.name ?? value.definition?.opcode} is not a view`);
     return lowered;
   }
 
   scalar(value: Value): Element {
     return this.tile(value).scalar(this.emitter);
+  }
+
+  /**
+   * After a loop: what was computed before it and is not used in it would take registers all through it, if it is used again. What is only
+   * index arithmetic is forgotten and made again where it is asked for, which is cheaper.
+   */
+  forgetUnusedIn(nodes: readonly Node[]): void {
+    const used = registerNames(nodes);
+    const isKept = (element: Element): boolean => {
+      const base = isSum(element) ? element.base : element;
+      return !isRegister(base) || used.has(base.name);
+    };
+    this.emitter.forget(isKept);
+    for (const [value, lowered] of this.values) {
+      const { definition } = value;
+      if (!(lowered instanceof Tile) || !definition || !isIndexArithmetic(definition)) continue;
+      if (!lowered.elements(this.emitter).every(isKept)) this.values.delete(value);
+    }
   }
 
   isUsed(value: Value): boolean {
@@ -79,6 +110,27 @@ export class Lowering {
     return this.#blocks.get(a) === this.#blocks.get(b);
   }
 }
+
+/** Operations on indices and masks, which cost an instruction an element. */
+const indexOpcodes: ReadonlySet<Opcode> = new Set<Opcode>([
+  ...([
+    "program_id",
+    "num_programs",
+    "arange",
+    "splat",
+    "broadcast",
+    "expand_dims",
+    "add",
+    "sub",
+    "mul",
+    "div",
+  ] as const),
+  ...(["min", "max", "and", "or", "not", "compare", "select", "multiple_of"] as const),
+]);
+const isIndexArithmetic = ({ opcode, results: [result] }: Operation): boolean =>
+  indexOpcodes.has(opcode) &&
+  result!.type.kind === "tile" &&
+  (isInteger(result!.type.dtype) || result!.type.dtype === "bool");
 
 function findUses(kernel: Kernel, blocks: Map<Operation, Block>): Map<Value, Operation[]> {
   const uses = new Map<Value, Operation[]>();

@@ -17,9 +17,9 @@ import { findPrefetches, type Prefetch } from "../../passes/index.ts";
 import { bytesOf } from "./access.ts";
 import { type CopySource, canCopy, copySource, issueCopy } from "./async-copy.ts";
 import { readsStaged, stagedMemory } from "./dot.ts";
-import { type Element, isInteger, operandOf, registerOf } from "./element.ts";
+import { type Element, floatImmediate, isInteger, operandOf, registerOf } from "./element.ts";
 import type { Emitter } from "./emitter.ts";
-import type { Register, SharedBuffer } from "./instruction.ts";
+import { isRegister, type Register, type SharedBuffer } from "./instruction.ts";
 import { addIntegers, multiplyIntegers } from "./integers.ts";
 import type { Lowering } from "./lowering.ts";
 import { SHARED_ALIGNMENT, type StagedTile, sharedStart } from "./shared.ts";
@@ -271,6 +271,21 @@ export class Pipeline {
     emitter.emit("selp.b32", [this.#reading, start, next, wrapped]);
   }
 
+  /**
+   * The condition of the copies in the middle of a turn, made to wait for the turn's last reduction: otherwise ptxas moves sums behind the
+   * dots that follow, and all that they add up stays in registers beside the accumulators, until those spill. (Accesses to
+   * shared memory keep their order, so the dots' loads come after the copies.) A square is never less than 0.
+   */
+  #afterReduction(condition: Element): Element {
+    const { emitter, reduced } = this.#lowering;
+    if (reduced?.scope !== emitter.scope || reduced.tile.kind !== "f32") return condition;
+    const results = reduced.tile.elements(emitter).filter(isRegister);
+    if (results.length === 0) return condition;
+    const total = results.reduce((a, b) => emitter.op("f32", "add.f32", a, b));
+    const square = emitter.op("f32", "mul.f32", total, total);
+    return emitter.op("pred", "setp.geu.and.f32", square, floatImmediate(0), registerOf(emitter, condition, "bool"));
+  }
+
   /** The points that issue something, so that each makes one group of copies a turn. */
   #committing(): number[] {
     const { streams, points } = this.#plan;
@@ -297,9 +312,17 @@ export class Pipeline {
       ...due.flatMap(({ prefetch }) => prefetch.slice.flatMap(({ results }) => results)),
     ];
     const saved = own.map((value) => values.get(value));
+    const conditions = new Map<number, Element>();
     for (const stream of due) {
-      const ahead = addIntegers(emitter, index, multiplyIntegers(emitter, step, stream.distance, "i32"), "i32");
-      this.#issue(stream, ahead, stream.distance === 0 ? true : isBelow(emitter, ahead, to), 0);
+      const { distance } = stream;
+      const ahead = addIntegers(emitter, index, multiplyIntegers(emitter, step, distance, "i32"), "i32");
+      let condition = conditions.get(distance);
+      if (condition === undefined) {
+        condition = distance === 0 ? true : isBelow(emitter, ahead, to);
+        if (point > 0) condition = this.#afterReduction(condition);
+        conditions.set(distance, condition);
+      }
+      this.#issue(stream, ahead, condition, 0);
     }
     emitter.emit("cp.async.commit_group", []);
     own.forEach((value, i) => {

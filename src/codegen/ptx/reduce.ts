@@ -6,9 +6,9 @@
  */
 import type { DType, Operation, ReduceKind } from "../../ir/index.ts";
 import { LANE, LinearLayout, planReduction, REGISTER, type ReductionPlan, tileDims, WARP } from "../../layout/index.ts";
-import { type Combine, type CombineKind, combineAll, combiner } from "./combine.ts";
-import { coordinatesAlong } from "./coordinates.ts";
-import { type Element, floatImmediate, registerOf } from "./element.ts";
+import { type Combine, type CombineKind, combineAll, combiner, PARALLEL } from "./combine.ts";
+import { coordinatesAlong, threadBitsClear } from "./coordinates.ts";
+import { type Element, floatImmediate, isFloatImmediate, registerOf } from "./element.ts";
 import { mapElements } from "./elementwise.ts";
 import type { Emitter } from "./emitter.ts";
 import { shuffleElement } from "./exchange.ts";
@@ -22,7 +22,13 @@ export function lowerReduce(lowering: Lowering, operation: Operation): Tile {
   const tile = lowering.tile(operation.operands[0]!);
   const axis = operation.attributes.axis as number;
   const kind = operation.attributes.kind as ReduceKind;
-  if (kind !== "argmax" && kind !== "argmin") return reduceTile(emitter, tile, axis, kind);
+  if (kind !== "argmax" && kind !== "argmin") {
+    const reduced = lowering.partial.has(operation)
+      ? ownPart(emitter, tile, axis, kind)
+      : reduceTile(emitter, tile, axis, kind);
+    lowering.reduced = { tile: reduced, scope: emitter.scope };
+    return reduced;
+  }
   if (tile.kind === "i64") return longArgument(emitter, tile, axis, kind);
   const keys = argumentKeys(emitter, tile, axis, kind === "argmin");
   const best = reduceTile(emitter, keys, axis, "max");
@@ -34,26 +40,55 @@ export function lowerReduce(lowering: Lowering, operation: Operation): Tile {
 }
 
 export function reduceTile(emitter: Emitter, tile: Tile, axis: number, kind: CombineKind): Tile {
+  return combineParts(emitter, ownPart(emitter, tile, axis, kind), planReduction(tile.layout!, axis), kind);
+}
+
+/** What each thread can say of its own elements, as a tile of the reduced shape. */
+function ownPart(emitter: Emitter, tile: Tile, axis: number, kind: CombineKind): Tile {
   const dtype = tile.kind as DType;
   const layout = tile.layout!;
   const plan = planReduction(layout, axis);
   const combine = combiner(emitter, kind, dtype);
   const source = tile.elements(emitter);
+  // Results are chains beside each other.
+  const chains = Math.max(1, Math.ceil(PARALLEL / plan.accumulate.length));
   let elements = plan.accumulate.map((registers) =>
     combineAll(
       registers.map((register) => source[register]!),
       combine,
+      chains,
     ),
   );
   for (const step of plan.inThread) elements = elements.map((own, r) => combine(own, elements[r ^ step[REGISTER]!]!));
+  return Tile.ofElements(dtype, layout.outs.length === 1 ? undefined : plan.result, elements);
+}
+
+/** Combines the parts of all threads that have one. */
+export function combineParts(emitter: Emitter, parts: Tile, plan: ReductionPlan, kind: CombineKind): Tile {
+  const dtype = parts.kind as DType;
+  const combine = combiner(emitter, kind, dtype);
+  let elements = [...parts.elements(emitter)];
   for (const step of plan.inWarp)
     elements = elements.map((own, r) => {
       const partner = elements[r ^ (step[REGISTER] ?? 0)]!;
       return combine(own, shuffleElement(emitter, "bfly", partner, dtype, step[LANE] ?? 0));
     });
   if (plan.acrossWarps.length > 0) elements = acrossWarps(emitter, dtype, plan, elements, combine);
-  const rank0 = layout.outs.length === 1;
-  return Tile.ofElements(dtype, rank0 ? undefined : plan.result, elements);
+  return Tile.ofElements(dtype, parts.layout, elements);
+}
+
+/** The value as parts: one thread of those that have a part of it holds it, the others 0. */
+export function asPart(emitter: Emitter, tile: Tile, { inWarp, acrossWarps }: ReductionPlan): Tile {
+  const lanes = inWarp.reduce((bits, step) => bits | (step[LANE] ?? 0), 0);
+  const warps = acrossWarps.reduce((bits, step) => bits | (step[WARP] ?? 0), 0);
+  const owner = threadBitsClear(emitter, lanes | (warps * emitter.target.warpSize));
+  const zero = floatImmediate(0);
+  const elements = mapElements(emitter, [tile.elements(emitter)], (_, [element]) =>
+    (isFloatImmediate(element) && element.bits === 0) || !owner
+      ? element!
+      : emitter.op("f32", "selp.f32", registerOf(emitter, element!, "f32"), zero, owner.predicate),
+  );
+  return Tile.ofElements(tile.kind, tile.layout, elements);
 }
 
 /**

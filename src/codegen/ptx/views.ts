@@ -130,30 +130,58 @@ function addressesOf(emitter: Emitter, window: Window): Element[] {
   const strides = view.strides.map((stride) => multiplyIntegers(emitter, stride, size, "i64"));
   const leading = strides.length - shape.length;
   const uniform = [view.pointer, ...indices.map((index, axis) => multiplyWide(emitter, index, strides[axis]!))];
-  const coordinates = coordinatesOf(emitter, window);
+  const coordinates = coordinatesOf(emitter, window).map((list) => list.map(splitCoordinate));
+  // Along an axis whose stride is known only at run time, an element's address is that of the one before plus the distance: this keeps one
+  // distance in registers, not one for each element.
+  const befores = coordinates.map((list, axis) =>
+    isInteger(strides[leading + axis]!) ? undefined : predecessors(list.map(({ offset }) => offset)),
+  );
   const known = new Map<string, Element>();
-  const count = coordinates[0]?.length ?? 1;
-  return Array.from({ length: count }, (_, register) => {
-    const own = coordinates.map((list) => list[register]!);
-    const key = own.map(elementKey).join();
+  const addressAt = (bases: readonly Element[], offsets: readonly number[]): Element => {
+    const key = `${bases.map(elementKey).join()}+${offsets.join()}`;
     let address = known.get(key);
     if (address === undefined) {
-      // The part in a register, times the stride, and the constant part, times the stride, are terms of their own.
-      const varying: Element[] = [...uniform];
-      const constant: Element[] = [];
-      own.forEach((coordinate, axis) => {
-        const stride = strides[leading + axis]!;
-        const base = isSum(coordinate) ? coordinate.base : coordinate;
-        (isInteger(base) ? constant : varying).push(multiplyWide(emitter, base, stride));
-        if (isSum(coordinate)) constant.push(multiplyIntegers(emitter, stride, coordinate.offset, "i64"));
-      });
-      address = [...byDepth(varying), ...byDepth(constant)].reduce((total, term) =>
-        addIntegers(emitter, total, term, "pointer"),
-      );
+      const axis = offsets.findIndex((offset, i) => offset !== 0 && befores[i] !== undefined);
+      if (axis >= 0) {
+        const before = befores[axis]!.get(offsets[axis]!)!;
+        const distance = multiplyIntegers(emitter, strides[leading + axis]!, offsets[axis]! - before, "i64");
+        const from = addressAt(
+          bases,
+          offsets.map((offset, i) => (i === axis ? before : offset)),
+        );
+        address = addIntegers(emitter, from, distance, "pointer");
+      } else {
+        const terms = [...uniform, ...bases.map((base, i) => multiplyWide(emitter, base, strides[leading + i]!))];
+        const constant = offsets.reduce((sum, offset, i) => {
+          const stride = strides[leading + i]!;
+          return offset === 0
+            ? sum
+            : addIntegers(emitter, sum, multiplyIntegers(emitter, stride, offset, "i64"), "i64");
+        }, 0 as Element);
+        address = [...byDepth(terms), constant].reduce((total, term) => addIntegers(emitter, total, term, "pointer"));
+      }
       known.set(key, address);
     }
     return address;
-  });
+  };
+  return Array.from({ length: coordinates[0]?.length ?? 1 }, (_, register) =>
+    addressAt(
+      coordinates.map((list) => list[register]!.base),
+      coordinates.map((list) => list[register]!.offset),
+    ),
+  );
+}
+
+/** The part of a coordinate that is in a register, or 0, and its constant part. */
+function splitCoordinate(coordinate: Element): { base: Element; offset: number } {
+  if (isInteger(coordinate)) return { base: 0, offset: Number(coordinate) };
+  return isSum(coordinate) ? { base: coordinate.base, offset: coordinate.offset } : { base: coordinate, offset: 0 };
+}
+
+/** For each of the offsets the next smaller one; 0 for the smallest. */
+function predecessors(offsets: readonly number[]): Map<number, number> {
+  const sorted = [...new Set([0, ...offsets])].sort((a, b) => a - b);
+  return new Map(sorted.slice(1).map((offset, i) => [offset, sorted[i]!]));
 }
 
 const depthOf = (element: Element): number =>
