@@ -11,7 +11,7 @@ import {
   attentionSplitKernel,
   attentionTotalKernel,
 } from "./attention/operator.ts";
-import { pagedAttentionKernel, pagedPiecewiseKernel } from "./attention/paged-operator.ts";
+import { pagedAttentionKernel, pagedPiecewiseKernel, pagedPiecewiseRawKernel } from "./attention/paged-operator.ts";
 import {
   piecewiseBackwardKeysKernel,
   piecewiseBackwardQueriesKernel,
@@ -73,6 +73,12 @@ export const libraryKernels: Readonly<Record<string, LibraryKernel>> = Object.fr
   entry(
     pagedPiecewiseKernel,
     "PiecewiseAttention over paged caches",
+    { T: "f16" },
+    { ...decoding, BLOCK_N: 32, CAUSAL: false },
+  ),
+  entry(
+    pagedPiecewiseRawKernel,
+    "PiecewiseAttention over paged caches of keys before RoPE",
     { T: "f16" },
     { ...decoding, BLOCK_N: 32, CAUSAL: false },
   ),

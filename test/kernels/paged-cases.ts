@@ -20,6 +20,8 @@ export interface PagedCase {
   readonly threshold?: number;
   readonly scale: number;
   readonly magnitude: number;
+  /** The cache holds keys before the rotary embedding, for PiecewiseAttention. */
+  readonly raw: boolean;
   /** How a page lies in memory. */
   readonly layout: "heads first" | "keys first";
 }
@@ -35,6 +37,7 @@ const base = {
   splits: undefined,
   causal: true,
   magnitude: 1,
+  raw: false,
   layout: "heads first",
 } as const;
 
@@ -82,6 +85,12 @@ export const pagedCases: readonly PagedCase[] = [
   ),
   make({ threshold: 30, queries: 20, contexts: [70, 20], pageSize: 32, layout: "keys first" }),
   make({ threshold: 10, queries: 4, contexts: [70, 20], pageSize: 5, queryHeads: 4, keyHeads: 2 }),
+  // The same with raw keys that are turned while they are loaded.
+  ...[16, 24, 64].map((pageSize) =>
+    make({ threshold: 20, raw: true, pageSize, queryHeads: 6, keyHeads: 1, contexts: [70, 33, 0], splits: 2 }),
+  ),
+  make({ threshold: 0, raw: true, dtype: "f32", headDim: 80, valueDim: 40, contexts: [50] }),
+  make({ threshold: 30, raw: true, queries: 20, contexts: [70, 20], headDim: 32, layout: "keys first" }),
 ];
 
 export const titleOf = (c: PagedCase): string =>
@@ -94,5 +103,6 @@ export const titleOf = (c: PagedCase): string =>
     c.causal ? "" : " not causal",
     c.splits === undefined ? "" : ` splits ${c.splits}`,
     c.threshold === undefined ? "" : ` threshold ${c.threshold}`,
+    c.raw ? " raw keys" : "",
     c.magnitude === 1 ? "" : ` x${c.magnitude}`,
   ].join("");

@@ -9,13 +9,17 @@ import {
   allowedError,
   attend,
   exactArithmetic,
+  keyAngles,
   largestDifference,
+  leakyReRope,
   naiveArithmetic,
   pagedAttention,
   pagedPiecewiseAttention,
+  plainRope,
+  ropeFrequencies,
 } from "../../src/kernels/index.ts";
 import type { Device, Tensor } from "../../src/runtime/index.ts";
-import { randomValues } from "../support/rounding.ts";
+import { randomValues, roundTo } from "../support/rounding.ts";
 import { makePagedCase, type PagedCase, pagedCases, titleOf } from "./paged-cases.ts";
 
 const sizeOf = (shape: readonly number[]): number => shape.reduce((product, extent) => product * extent, 1);
@@ -88,6 +92,20 @@ export function pagedShares(
   return shares;
 }
 
+/** Keys [Hk, context, D] turned by RoPE (half-split, base 10000), where key n stands at `position(n)`; rounded once. */
+function turned(c: PagedCase, keys: Float32Array, context: number, position: (n: number) => number): Float32Array {
+  const [D, half] = [c.headDim, c.headDim / 2];
+  return keys.map((x, i) => {
+    const [d, n] = [i % D, Math.floor(i / D) % context];
+    const angle = position(n) * 10000 ** (-(d % half) / half);
+    const partner = d < half ? -keys[i + half]! : keys[i - half]!;
+    return roundTo(c.dtype, x * Math.cos(angle) + partner * Math.sin(angle));
+  });
+}
+
+/** Near keys at their own positions, far ones four times as close. */
+const map = leakyReRope({ window: 8, factor: 4 });
+
 /** Runs one case. */
 async function errorShares(device: Device, c: PagedCase): Promise<{ out: number; lse: number }> {
   const batch = c.contexts.length;
@@ -95,9 +113,17 @@ async function errorShares(device: Device, c: PagedCase): Promise<{ out: number;
   const q = [1, 2].map((seed) => randomValues(c.dtype, sizeOf(queryShape), seed, c.magnitude));
   const [q1, q2] = q.map((values) => device.tensor(values, { shape: queryShape, dtype: c.dtype })) as [Tensor, Tensor];
   const pages = dealPages(c);
-  const k = [3, 4].map((seed) => denseRows(c, c.headDim, seed));
+  const rawKeys = denseRows(c, c.headDim, 3);
+  const k = c.raw
+    ? [(n: number) => n, (n: number) => n / 4].map((position) =>
+        rawKeys.map((keys, b) => turned(c, keys, c.contexts[b]!, position)),
+      )
+    : [rawKeys, denseRows(c, c.headDim, 4)];
   const v = denseRows(c, c.valueDim, 5);
-  const [k1, k2] = k.map((rows) => fillCache(device, c, c.headDim, rows, pages)) as [Tensor, Tensor];
+  const caches = (c.raw ? [rawKeys] : k).map((rows) => fillCache(device, c, c.headDim, rows, pages));
+  const length = pages.columns * c.pageSize;
+  const frequencies = ropeFrequencies(plainRope(10000), { headDim: c.headDim });
+  const angles = keyAngles(device, { map, frequencies, length });
   const common = {
     valueCache: fillCache(device, c, c.valueDim, v, pages),
     contextLengths: device.tensor(Int32Array.from(c.contexts), { shape: [batch], dtype: "i32" }),
@@ -110,12 +136,15 @@ async function errorShares(device: Device, c: PagedCase): Promise<{ out: number;
   const { threshold } = c;
   const { out, lse } =
     threshold === undefined
-      ? pagedAttention({ q: q1, keyCache: k1, ...common })
-      : pagedPiecewiseAttention({ q1, q2, keyCache1: k1, keyCache2: k2, threshold, ...common });
+      ? pagedAttention({ q: q1, keyCache: caches[0]!, ...common })
+      : c.raw
+        ? pagedPiecewiseAttention({ q1, q2, keyCache: caches[0]!, keyAngles: angles, threshold, ...common })
+        : pagedPiecewiseAttention({ q1, q2, keyCache1: caches[0]!, keyCache2: caches[1]!, threshold, ...common });
   expect(out.shape).toEqual([...queryShape.slice(0, -1), c.valueDim]);
   expect(lse!.shape).toEqual(queryShape.slice(0, -1));
   const result = { out: (await out.read()) as Float32Array, lse: (await lse!.read()) as Float32Array };
-  for (const tensor of [q1, q2, k1, k2, common.valueCache, common.contextLengths, common.blockTables, out, lse!])
+  const { valueCache, contextLengths, blockTables } = common;
+  for (const tensor of [q1, q2, ...caches, angles, valueCache, contextLengths, blockTables, out, lse!])
     tensor.dispose();
   const terms = q.map((values, i) => ({ q: values, k: k[i]! }));
   return pagedShares(c, terms, v, result);
@@ -194,6 +223,14 @@ export function describePaged(title: string, device: () => Device, { randomRuns 
       expect(() =>
         pagedPiecewiseAttention({ ...piecewise, threshold: 1, keyCache2: device().zeros([4, 2, 8, 8], "f16") }),
       ).toThrow(/"keyCache2" has shape/);
+      const raw = { ...rest, q1: q, q2: q, keyCache, threshold: 1 };
+      const frequencies = ropeFrequencies({ ...plainRope(10000), layout: "interleaved" }, { headDim: 16 });
+      expect(() => keyAngles(device(), { map, frequencies, length: 16 })).toThrow(/got layout "interleaved"/);
+      const angles = (positions: number, pairs: number) => device().zeros([2, 2, positions, pairs], "f32");
+      expect(() => pagedPiecewiseAttention({ ...raw, keyAngles: angles(16, 16) })).toThrow(/"keyAngles" has shape/);
+      expect(() => pagedPiecewiseAttention({ ...raw, keyAngles: angles(15, 8) })).toThrow(
+        /"keyAngles" has 15 positions, but a context may have 16 keys/,
+      );
     });
   });
 }

@@ -113,7 +113,8 @@ function copyValues(from: Tensor, to: Tensor): void {
 /** Elements of a tile of pages. */
 const tileElements = 2048;
 
-function copyPages(from: Tensor, to: Tensor): void {
+/** Enqueues a copy between strided tensors of shape [blocks, Hk, block, pieces, piece]. */
+export function copyPages(from: Tensor, to: Tensor): void {
   const [, , size, chunks, width] = from.shape as [number, number, number, number, number];
   const [CHUNKS, WIDTH] = [nextPowerOfTwo(chunks), nextPowerOfTwo(width)];
   const BLOCK = Math.max(1, Math.min(nextPowerOfTwo(size), tileElements / (CHUNKS * WIDTH)));

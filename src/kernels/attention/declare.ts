@@ -37,7 +37,7 @@ export function attentionKernel<
   variant: Variant<any, C>,
   { name, params, constants, grid, body }: AttentionKernelSpec<P, O>,
 ): KernelDefinition<typeof blockConstants & C & O, P & Common> {
-  const operands = [...operandNames(variant, "queries"), ...operandNames(variant, "keys")];
+  const operands = variant.operands ?? [...operandNames(variant, "queries"), ...operandNames(variant, "keys")];
   const definition: KernelDefinition<any, any> = kernel({
     name: variant === (dense as Variant) ? name : `${name}_${variant.name}`,
     constants: { ...blockConstants, ...variant.constants, ...constants } as typeof blockConstants,

@@ -5,11 +5,18 @@
 
 export { attentionBackwardKeys, attentionBackwardQueries, attentionBackwardStatistics } from "./backward.ts";
 export { appendToCacheKernel, copyPagesKernel } from "./cache-kernels.ts";
-export * from "./cache-operators.ts";
+export {
+  type AppendToCacheArguments,
+  appendToCache,
+  type CachePair,
+  fromVllmCache,
+  toVllmCache,
+} from "./cache-operators.ts";
 export { dense } from "./dense.ts";
 export { withDropout } from "./dropout.ts";
 export * from "./edges.ts";
 export { attentionForward } from "./forward.ts";
+export { type KeyAnglesOptions, keyAngles } from "./key-angles.ts";
 export type { CommonArguments, DropoutArguments } from "./launch.ts";
 export { attentionMergeKernel } from "./merge.ts";
 export * from "./merge-operator.ts";
@@ -39,6 +46,7 @@ export {
   piecewiseSplitKernel,
   piecewiseTotalKernel,
 } from "./piecewise-operator.ts";
+export { pagedRawKeys } from "./raw-keys.ts";
 export {
   type Arithmetic,
   type AttentionCase,

@@ -2,17 +2,20 @@
 import type { KernelDefinition } from "../../dsl/index.ts";
 import type { LaunchValues, Tensor } from "../../runtime/index.ts";
 import { ArgumentChecker, floatDTypes } from "../support/arguments.ts";
+import { copyPages } from "./cache-operators.ts";
 import { headConstants } from "./configuration.ts";
 import { dense } from "./dense.ts";
 import { launchSplit, shouldPack } from "./launch-split.ts";
 import { paged } from "./paged.ts";
 import { piecewise } from "./piecewise.ts";
 import { checkThreshold } from "./piecewise-operator.ts";
+import { pagedRawKeys } from "./raw-keys.ts";
 import { attentionSplit } from "./split-kv.ts";
 import { pagedKeyBlock, pagedSplits } from "./splits.ts";
 
 export const pagedAttentionKernel: KernelDefinition = attentionSplit(paged(dense));
 export const pagedPiecewiseKernel: KernelDefinition = attentionSplit(paged(piecewise));
+export const pagedPiecewiseRawKernel: KernelDefinition = attentionSplit(pagedRawKeys(piecewise));
 
 /** What the operators over paged caches have in common. */
 interface PagedArguments {
@@ -50,16 +53,30 @@ export interface PagedAttentionArguments extends PagedArguments {
   readonly keyCache: Tensor;
 }
 
-/** Arguments of `pagedPiecewiseAttention`. */
-export interface PagedPiecewiseAttentionArguments extends PagedArguments {
-  /** [B, Hq, D] or [B, Hq, M, D]: queries for keys nearer than the threshold. */
-  readonly q1: Tensor;
-  /** As `q1`: queries for keys at the threshold or farther. */
-  readonly q2: Tensor;
+/** Keys of a cache under both position embeddings. */
+interface TwoKeyCaches {
   /** [blocks, Hk, block, D]: pages of the keys that belong to `q1`. */
   readonly keyCache1: Tensor;
   /** [blocks, Hk, block, D]: pages of the keys that belong to `q2`, by the same table. */
   readonly keyCache2: Tensor;
+}
+
+/** Keys of a cache before any position embedding. */
+interface RawKeyCache {
+  /** [blocks, Hk, block, D], D even: pages of the keys as they are before the rotary embedding. */
+  readonly keyCache: Tensor;
+  /** f32 [2, 2, positions, D/2] by `keyAngles`: by how much to turn key n while it is loaded. At least as many positions as the longest context. */
+  readonly keyAngles: Tensor;
+}
+
+/** Arguments of `pagedPiecewiseAttention`. */
+export type PagedPiecewiseAttentionArguments = PiecewiseQueries & (TwoKeyCaches | RawKeyCache);
+
+interface PiecewiseQueries extends PagedArguments {
+  /** [B, Hq, D] or [B, Hq, M, D]: queries for keys nearer than the threshold. */
+  readonly q1: Tensor;
+  /** As `q1`: queries for keys at the threshold or farther. */
+  readonly q2: Tensor;
   /** Key n is far from query m iff contextLength - M + m - n >= threshold. Any integer of 32 bits. */
   readonly threshold: number;
 }
@@ -151,7 +168,7 @@ function runPaged(
         },
         constants: {
           ...headConstants(headDim, valueDim),
-          ...pagedKeyBlock({ backend: device.backend, headDim, valueDim }, pageSize),
+          ...pagedKeyBlock({ backend: device.backend, headDim, valueDim, turned: "angles" in own }, pageSize),
           PAGE_SIZE: pageSize,
           CAUSAL: causal && count > 1,
         },
@@ -183,17 +200,61 @@ export function pagedAttention({ q, keyCache, ...args }: PagedAttentionArguments
 }
 
 /**
- * PiecewiseAttention over paged caches that hold each key under both position embeddings, by one table. Otherwise as `pagedAttention`.
+ * PiecewiseAttention over paged caches: of each key under both position embeddings (`keyCache1` and `keyCache2`), or of raw keys (`keyCache` and
+ * `keyAngles`), which take half the memory and are turned while they are loaded. Queries are given turned in either case. Otherwise as
+ * `pagedAttention`.
  * @throws ArgumentError as `pagedAttention` does.
  */
 export function pagedPiecewiseAttention(args: PagedPiecewiseAttentionArguments): PagedAttentionOutput {
-  const { q1, q2, keyCache1, keyCache2, threshold } = args;
+  const { q1, q2, threshold } = args;
   const check = new ArgumentChecker("pagedPiecewiseAttention");
   checkThreshold(check, threshold);
+  if (!("keyAngles" in args)) {
+    const { keyCache1, keyCache2 } = args;
+    const operands = {
+      queries: { q1: ["q1", q1], q2: ["q2", q2] },
+      keys: { k1: ["keyCache1", keyCache1], k2: ["keyCache2", keyCache2] },
+      own: { threshold },
+    } as const;
+    return runPaged(check, pagedPiecewiseKernel, operands, args);
+  }
+  const { keyCache, keyAngles } = args;
+  check.tensor("keyCache", keyCache, ["blocks", "Hk", "block", "D"], floatDTypes);
+  if (check.size("D") % 2 !== 0)
+    check.fail(
+      "ARGUMENT_HEAD_DIM",
+      `"keyCache" has head dim ${check.size("D")}; to be turned in pairs it must be even`,
+    );
+  check.tensor("keyAngles", keyAngles, [2, 2, "positions", check.size("D") / 2], ["f32"]);
+  for (const [name, tensor] of Object.entries({ q1, q2 }))
+    check.tensor(name, tensor, tensor?.shape?.length === 3 ? ["B", "Hq", "D"] : ["B", "Hq", "M", "D"], [
+      keyCache.dtype,
+    ]);
+  check.tensor("blockTables", args.blockTables, ["B", "columns"], ["i32"]);
+  const longest = args.maxContextLength ?? check.size("columns") * check.size("block");
+  if (longest > check.size("positions"))
+    check.fail(
+      "ARGUMENT_SHAPE",
+      `"keyAngles" has ${check.size("positions")} positions, but a context may have ${longest} keys: give "maxContextLength"`,
+    );
+  using near = pairsTogether(q1);
+  using far = pairsTogether(q2);
   const operands = {
-    queries: { q1: ["q1", q1], q2: ["q2", q2] },
-    keys: { k1: ["keyCache1", keyCache1], k2: ["keyCache2", keyCache2] },
-    own: { threshold },
+    queries: { q1: ["q1", near], q2: ["q2", far] },
+    keys: { k: ["keyCache", keyCache] },
+    own: { threshold, angles: keyAngles },
   } as const;
-  return runPaged(check, pagedPiecewiseKernel, operands, args);
+  return runPaged(check, pagedPiecewiseRawKernel, operands, args);
+}
+
+/** The queries with the two channels of each pair, i and D/2 + i, side by side. */
+function pairsTogether(q: Tensor): Tensor {
+  const [dim, leading] = [q.shape.at(-1)!, q.shape.slice(0, -1)];
+  const rows = [leading[0]!, leading[1]!, leading[2] ?? 1];
+  const out = q.device.empty(q.shape, q.dtype);
+  using halves = q.reshape([...rows, 2, dim / 2]);
+  using from = halves.permute([0, 1, 2, 4, 3]);
+  using to = out.reshape([...rows, dim / 2, 2]);
+  copyPages(from, to);
+  return out;
 }

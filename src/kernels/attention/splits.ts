@@ -70,6 +70,8 @@ export interface SplitProblem {
   readonly backend: Backend;
   readonly headDim: number;
   readonly valueDim: number;
+  /** Whether keys are turned while they are loaded (raw-keys.ts). Default false. */
+  readonly turned?: boolean;
 }
 
 interface SplitBlocks {
@@ -78,10 +80,11 @@ interface SplitBlocks {
   readonly BLOCK_N: number;
 }
 
-/** By backend, then by the largest tile extent of the head dims. */
-const splitTable: Readonly<Record<Backend, (extent: number) => SplitBlocks>> = {
+/** By backend, then by the largest tile extent of the head dims and by whether keys are turned. */
+const splitTable: Readonly<Record<Backend, (extent: number, turned: boolean) => SplitBlocks>> = {
   // FlagAttention has 16 x 128. Half the keys keep their reads in flight, too, and two score tiles in registers: no spill on sm_80 with f16 operands.
-  cuda: (extent) => ({ most: extent <= 128 ? 64 : 16, BLOCK_N: 64 }),
+  // Turning takes registers for cosines and sines.
+  cuda: (extent, turned) => ({ most: extent <= 128 ? 64 : 16, BLOCK_N: turned ? 32 : 64 }),
   webgpu: (extent) => ({ most: 64, BLOCK_N: extent <= 64 ? 32 : 16 }),
   wasm: () => ({ most: 64, BLOCK_N: 64 }),
   // The interpreter pays for each operation, not for each element; a split is whole tiles, so not too large.
@@ -89,8 +92,8 @@ const splitTable: Readonly<Record<Backend, (extent: number) => SplitBlocks>> = {
 };
 
 /** Blocks of a split of `rows` queries. */
-export function splitConfiguration({ backend, headDim, valueDim }: SplitProblem, rows: number) {
-  const { most, BLOCK_N } = splitTable[backend](Math.max(tileExtent(headDim), tileExtent(valueDim)));
+export function splitConfiguration({ backend, headDim, valueDim, turned = false }: SplitProblem, rows: number) {
+  const { most, BLOCK_N } = splitTable[backend](Math.max(tileExtent(headDim), tileExtent(valueDim)), turned);
   return { BLOCK_M: Math.min(most, Math.max(countedQueries, nextPowerOfTwo(rows))), BLOCK_N };
 }
 

@@ -136,6 +136,8 @@ export interface Variant<P extends ParameterSpecs = any, C extends Constants = a
   readonly name: string;
   /** Default: one, of "q" and "k". */
   readonly terms?: readonly Term[];
+  /** Names of the tensor parameters [B, H, T, D] besides "v" that `load` makes the terms' operands of. Default: the operands are tensors. */
+  readonly operands?: readonly string[];
   /** Kernel parameters besides the operands, the results and `scale`. */
   readonly parameters?: P;
   /** Compile-time switches with their defaults. */
