@@ -11,6 +11,7 @@ import { overRegisters } from "./exchange.ts";
 import { atom, compare, deepest, type Expr, literal, precedence } from "./expression.ts";
 import type { Generator, Storage } from "./generator.ts";
 import { freeIndex, heldIndex, laneOf, type TileIndex } from "./tile-index.ts";
+import { dotTuning } from "./tuning.ts";
 
 /** Gives the elements of an operand at rows (of a) or columns (of b) and consecutive k. */
 interface Piece {
@@ -60,7 +61,7 @@ class DotEmitter {
     this.#part = staged === 0 ? k : Math.min(k, 2 ** Math.floor(Math.log2(generator.arena.capacity / staged)));
     this.#parts = k / this.#part;
     this.#rows = Math.min(extents[0]!, 4);
-    this.#columns = Math.min(extents[1]!, 32 / this.#rows, 16);
+    this.#columns = Math.min(extents[1]!, dotTuning(generator.capabilities).columns);
     this.#depth = Math.min(this.#part, 4);
     const { features, subgroupMinSize = 4 } = generator.capabilities;
     const shared =

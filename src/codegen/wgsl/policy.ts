@@ -16,6 +16,7 @@ import {
   THREAD,
 } from "../../layout/index.ts";
 import { isSoftware, type WgslCapabilities } from "./capabilities.ts";
+import { dotTuning } from "./tuning.ts";
 
 /** The number of threads of a workgroup, a power of two. */
 export function chooseThreads(kernel: Kernel, capabilities: WgslCapabilities): number {
@@ -31,7 +32,7 @@ export function chooseThreads(kernel: Kernel, capabilities: WgslCapabilities): n
   });
   const most = Math.min(2 ** Math.floor(Math.log2(capabilities.limits.maxComputeInvocationsPerWorkgroup)), 256);
   if (!isSoftware(capabilities)) return clamp(elements / (rows > 0 ? 16 : 4), Math.min(32, most), most);
-  if (rows > 0) return clamp(rows / 2, Math.min(rows, 8), most);
+  if (rows > 0) return clamp(rows / dotTuning(capabilities).rows, Math.min(rows, 8), most);
   return clamp(elements / 8, 1, Math.min(64, most));
 }
 
