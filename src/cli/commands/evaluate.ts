@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import Table from "cli-table3";
 import { type Command, InvalidArgumentError } from "commander";
-import { Listr } from "listr2";
+import { Listr, ListrLogger, ProcessOutput } from "listr2";
 import {
   type Aquila2,
   evaluatePerplexity,
@@ -86,6 +86,7 @@ export function addEvaluate(program: Command): void {
 }
 
 async function run(options: Options): Promise<PerplexityReport> {
+  const logger = new ListrLogger({ processOutput: new ProcessOutput(process.stderr, process.stderr) });
   const state: { device?: Device; model?: Aquila2; report?: PerplexityReport } = {};
   const tasks = new Listr(
     [
@@ -108,14 +109,21 @@ async function run(options: Options): Promise<PerplexityReport> {
             ...options,
             ids,
             onProgress: ({ done, scheme, length }) => {
-              if (process.stderr.isTTY) task.output = `${progressBar(done, started)}  ${scheme} ${length}`;
+              if (process.stderr.isTTY && done < 1)
+                task.output = `${progressBar(done, started)}  ${scheme}, ${length} tokens`;
             },
           });
         },
       },
     ],
-    // The table goes to standard output; this does not.
-    { concurrent: false, fallbackRenderer: "simple", ...(options.json && { renderer: "silent" as const }) },
+    {
+      concurrent: false,
+      // Standard output is for the report alone.
+      rendererOptions: { logger },
+      fallbackRenderer: "simple",
+      fallbackRendererOptions: { logger },
+      fallbackRendererCondition: () => !process.stderr.isTTY,
+    },
   );
   try {
     await tasks.run();
