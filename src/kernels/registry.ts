@@ -59,10 +59,10 @@ const decoding = { BLOCK_M: 16, PACK_HEADS: true };
 export const libraryKernels: Readonly<Record<string, LibraryKernel>> = Object.fromEntries([
   entry(attentionForwardKernel, "memory-efficient attention, forward"),
   entry(attentionBackwardStatistics, "what attention's backward kernels need of each row"),
-  entry(attentionBackwardQueriesKernel, "memory-efficient attention, gradient of the queries"),
+  entry(attentionBackwardQueriesKernel, "memory-efficient attention, gradient of the queries", { T: "f16" }, wide),
   entry(attentionBackwardKeysKernel, "memory-efficient attention, gradients of keys and values", { T: "f16" }, wide),
   entry(attentionTotalKernel, "the attention that each key gets from all queries"),
-  entry(piecewiseForwardKernel, "PiecewiseAttention, forward"),
+  entry(piecewiseForwardKernel, "PiecewiseAttention, forward", { T: "f16" }, wide),
   entry(piecewiseBackwardQueriesKernel, "PiecewiseAttention, gradients of the queries", { T: "f16" }, wide),
   entry(piecewiseBackwardKeysKernel, "PiecewiseAttention, gradients of keys and values", { T: "f16" }, wideTerms),
   entry(piecewiseTotalKernel, "PiecewiseAttention that each key gets from all queries"),

@@ -22,7 +22,11 @@ const blocks = (BLOCK_M: number, BLOCK_N: number, NUM_WARPS?: number): BlockConf
 // On CUDA: the largest tiles that ptxas takes for sm_80 without a spill, with f16 operands; 8 warps share the accumulators.
 const forwardTable: Table = {
   cuda: (extent, terms) =>
-    extent <= 64 ? blocks(128, 64, 8) : extent <= 128 ? blocks(128, terms === 1 ? 64 : 32, 8) : blocks(64, 32 / terms, 8),
+    extent <= 64
+      ? blocks(128, 64, 8)
+      : extent <= 128
+        ? blocks(128, terms === 1 ? 64 : 32, 8)
+        : blocks(64, 32 / terms, 8),
   // One query a thread with its whole accumulator: fewer keys a step keep registers and pipeline creation in bounds.
   webgpu: (extent) => (extent <= 64 ? blocks(64, 32) : blocks(64, 16)),
   wasm: () => blocks(64, 64),
