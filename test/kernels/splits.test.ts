@@ -67,11 +67,13 @@ it("heads share tiles where one head would fill at most half of the smallest", (
 });
 
 it("blocks hold the rows, and divide pages where tiles of at least 32 keys do", () => {
-  const problem = { backend: "cuda", headDim: 128, valueDim: 128 } as const;
+  const problem = { backend: "cuda", dtype: "f16", headDim: 128, valueDim: 128, terms: 1 } as const;
   const rows = (count: number) => splitConfiguration(problem, count).BLOCK_M;
   expect([1, 6, 17, 48, 1000].map(rows)).toEqual([16, 16, 32, 64, 64]);
   const keys = (pageSize: number) => pagedKeyBlock(problem, pageSize).BLOCK_N;
   expect([1, 16, 24, 32, 96, 64, 128, 256].map(keys)).toEqual([64, 64, 64, 32, 32, 64, 64, 64]);
   expect(pagedKeyBlock({ ...problem, turned: true }, 64).BLOCK_N).toBe(32);
-  expect(pagedKeyBlock({ backend: "webgpu", headDim: 128, valueDim: 128 }, 16).BLOCK_N).toBe(16);
+  expect(pagedKeyBlock({ ...problem, backend: "webgpu" }, 16).BLOCK_N).toBe(16);
+  expect(splitConfiguration({ ...problem, terms: 2 }, 1000)).toEqual({ BLOCK_M: 32, BLOCK_N: 64 });
+  expect(splitConfiguration({ ...problem, dtype: "f32" }, 1000)).toEqual({ BLOCK_M: 16, BLOCK_N: 32 });
 });

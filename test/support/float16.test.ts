@@ -13,7 +13,7 @@ import {
 } from "../../src/support/float16.ts";
 
 /** The value of a 16-bit float by its definition, without any bit trick. */
-function valueOf(bits: number, exponentBits: number): number {
+function valueOfBits(bits: number, exponentBits: number): number {
   const fractionBits = 15 - exponentBits;
   const bias = 2 ** (exponentBits - 1) - 1;
   const sign = bits >= 0x8000 ? -1 : 1;
@@ -32,7 +32,7 @@ function nearest(value: number, exponentBits: number): number {
   const magnitude = Math.abs(value);
   const infinity = (2 ** exponentBits - 1) * 2 ** (15 - exponentBits);
   const at = (bits: number): number =>
-    bits === infinity ? 2 ** (2 ** (exponentBits - 1)) : valueOf(bits, exponentBits);
+    bits === infinity ? 2 ** (2 ** (exponentBits - 1)) : valueOfBits(bits, exponentBits);
   let low = 0;
   let high = infinity;
   if (magnitude >= at(high)) return sign | infinity;
@@ -71,7 +71,7 @@ describe.each(formats)("$name", ({ exponentBits, toBits, fromBits, pack, unpack,
   const all = Uint16Array.from({ length: 65536 }, (_, bits) => bits);
 
   it("gives every bit pattern its value", () => {
-    const wrong = Array.from(all).filter((bits) => !Object.is(fromBits(bits), valueOf(bits, exponentBits)));
+    const wrong = Array.from(all).filter((bits) => !Object.is(fromBits(bits), valueOfBits(bits, exponentBits)));
     expect(wrong).toEqual([]);
     expect(unpack(all)).toEqual(Float32Array.from(all, fromBits));
   });
@@ -91,8 +91,8 @@ describe.each(formats)("$name", ({ exponentBits, toBits, fromBits, pack, unpack,
     const stepBits = new Uint32Array(step.buffer);
     const wrong: number[] = [];
     for (let bits = 0; bits < infinity; bits++) {
-      const next = bits + 1 === infinity ? 2 ** (2 ** (exponentBits - 1)) : valueOf(bits + 1, exponentBits);
-      step[0] = valueOf(bits, exponentBits) / 2 + next / 2; // exact in f32 (a bf16 denormal half is an f32 denormal)
+      const next = bits + 1 === infinity ? 2 ** (2 ** (exponentBits - 1)) : valueOfBits(bits + 1, exponentBits);
+      step[0] = valueOfBits(bits, exponentBits) / 2 + next / 2; // exact in f32 (a bf16 denormal half is an f32 denormal)
       for (const delta of [-1, 0, 1]) {
         stepBits[0]! += delta;
         for (const value of [step[0]!, -step[0]!])
@@ -109,7 +109,7 @@ describe.each(formats)("$name", ({ exponentBits, toBits, fromBits, pack, unpack,
     const wrong: number[] = [];
     for (let k = 0; k < 200_000; k++) {
       word[0] = Math.imul(k, 0x9e3779b1); // a full-period walk through the 32-bit patterns
-      const expected = Number.isNaN(value[0]) ? NaN : valueOf(nearest(value[0]!, exponentBits), exponentBits);
+      const expected = Number.isNaN(value[0]) ? NaN : valueOfBits(nearest(value[0]!, exponentBits), exponentBits);
       if (!Object.is(round(value[0]!), expected)) wrong.push(word[0]!);
     }
     expect(wrong).toEqual([]);

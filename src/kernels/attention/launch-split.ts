@@ -19,6 +19,9 @@ export interface SplitCall {
   readonly queryShape: readonly [batch: number, heads: number, queries: number, dim: number];
   readonly keyHeads: number;
   readonly valueDim: number;
+  /** Number of the variant's terms, and whether its keys are turned while they are loaded. */
+  readonly terms: number;
+  readonly turned?: boolean;
   readonly splits: number;
   /** Whether the query heads of a group share tiles. */
   readonly packed: boolean;
@@ -34,7 +37,7 @@ export function launchSplit(call: SplitCall, out: Tensor, lse: Tensor): void {
   const [rowHeads, rows] = packed ? [keyHeads, queries * group] : [heads, queries];
 
   using partial = device.empty([splits, batch, rowHeads, rows, width], "f32");
-  const blocks = splitConfiguration({ backend: device.backend, headDim, valueDim }, rows);
+  const blocks = splitConfiguration({ backend: device.backend, dtype: out.dtype, ...call, headDim }, rows);
   const constants = { ...blocks, ...call.constants, PACK_HEADS: packed };
   device.launch(kernel, { ...call.values, partial }, { constants });
 

@@ -158,15 +158,15 @@ export function launchForward(call: Call, given: Tensor | undefined, splits?: nu
   if (splits !== undefined) check.integer("splits", splits, 1);
   if (lse.size === 0) return { out, lse };
   const plan = planOf(call, splits);
+  const terms = termsOf(kernels.variant).length;
   if (plan.splits > 1 || plan.packed) {
     const keyHeads = call.keyShape[1];
     launchSplit(
-      { device, kernel: kernels.split, values, constants, queryShape, keyHeads, valueDim, ...plan },
+      { device, kernel: kernels.split, values, constants, queryShape, keyHeads, valueDim, terms, ...plan },
       out,
       lse,
     );
   } else {
-    const terms = termsOf(kernels.variant).length;
     const blocks = forwardConfiguration(device.backend, queryShape[3], valueDim, queryShape[2], terms);
     device.launch(kernels.forward, { ...values, out, lse }, { constants: { ...blocks, ...constants } });
   }

@@ -152,6 +152,7 @@ function runPaged(
     const views = Object.entries(queries).map(([parameter, [, tensor]]) => [parameter, wide(tensor)] as const);
     using wideOut = wide(out);
     using wideLse = lse.reshape([batch, heads, count]);
+    const traits = { terms: Object.keys(queries).length, turned: "angles" in own };
     const packed = shouldPack(true, queryShape, keyHeads);
     launchSplit(
       {
@@ -168,13 +169,14 @@ function runPaged(
         },
         constants: {
           ...headConstants(headDim, valueDim),
-          ...pagedKeyBlock({ backend: device.backend, headDim, valueDim, turned: "angles" in own }, pageSize),
+          ...pagedKeyBlock({ backend: device.backend, dtype: given.dtype, headDim, valueDim, ...traits }, pageSize),
           PAGE_SIZE: pageSize,
           CAUSAL: causal && count > 1,
         },
         queryShape,
         keyHeads,
         valueDim,
+        ...traits,
         splits: args.splits ?? pagedSplits(device.backend, { queryShape, keyHeads, pageSize, keys: longest, packed }),
         packed,
       },

@@ -2,6 +2,7 @@
  * @file Into how many parts the keys are split where the caller does not say, and the blocks of a split, in tables with the reason for
  * each entry.
  */
+import { type DType, elementBytes } from "../../ir/index.ts";
 import type { Backend } from "../../runtime/index.ts";
 import { ceilDiv, nextPowerOfTwo } from "../../support/index.ts";
 import { tileExtent } from "./configuration.ts";
@@ -68,8 +69,11 @@ export const packsHeads = (queries: number, group: number): boolean => group > 1
 /** What the blocks of a kernel depend on. */
 export interface SplitProblem {
   readonly backend: Backend;
+  readonly dtype: DType;
   readonly headDim: number;
   readonly valueDim: number;
+  /** Number of the variant's terms. */
+  readonly terms: number;
   /** Whether keys are turned while they are loaded (raw-keys.ts). Default false. */
   readonly turned?: boolean;
 }
@@ -80,20 +84,34 @@ interface SplitBlocks {
   readonly BLOCK_N: number;
 }
 
-/** By backend, then by the largest tile extent of the head dims and by whether keys are turned. */
-const splitTable: Readonly<Record<Backend, (extent: number, turned: boolean) => SplitBlocks>> = {
-  // FlagAttention has 16 x 128. Half the keys keep their reads in flight, too, and two score tiles in registers: no spill on sm_80 with f16 operands.
-  // Turning takes registers for cosines and sines.
-  cuda: (extent, turned) => ({ most: extent <= 128 ? 64 : 16, BLOCK_N: turned ? 32 : 64 }),
-  webgpu: (extent) => ({ most: 64, BLOCK_N: extent <= 64 ? 32 : 16 }),
-  wasm: () => ({ most: 64, BLOCK_N: 64 }),
+const splitBlocks = (most: number, BLOCK_N: number): SplitBlocks => ({ most, BLOCK_N });
+
+interface SplitTraits {
+  /** The largest tile extent of the head dims, and its bytes. */
+  readonly extent: number;
+  readonly rowBytes: number;
+  readonly terms: number;
+  readonly turned: boolean;
+}
+
+const splitTable: Readonly<Record<Backend, (traits: SplitTraits) => SplitBlocks>> = {
+  // FlagAttention has 16 x 128; half the keys keep their reads in flight, too. Second terms, and cosines and sines where keys are turned, take
+  // registers: these are the largest tiles that ptxas takes for sm_80 with at most 8 bytes spilled.
+  cuda: ({ rowBytes, terms, turned }) =>
+    rowBytes <= 256
+      ? splitBlocks(rowBytes <= 128 || terms === 1 ? 64 : 32, turned ? 32 : 64)
+      : splitBlocks(16, rowBytes <= 512 && !turned ? 32 : 16),
+  webgpu: ({ extent }) => splitBlocks(64, extent <= 64 ? 32 : 16),
+  wasm: () => splitBlocks(64, 64),
   // The interpreter pays for each operation, not for each element; a split is whole tiles, so not too large.
-  cpu: () => ({ most: 64, BLOCK_N: 32 }),
+  cpu: () => splitBlocks(64, 32),
 };
 
 /** Blocks of a split of `rows` queries. */
-export function splitConfiguration({ backend, headDim, valueDim, turned = false }: SplitProblem, rows: number) {
-  const { most, BLOCK_N } = splitTable[backend](Math.max(tileExtent(headDim), tileExtent(valueDim)), turned);
+export function splitConfiguration(problem: SplitProblem, rows: number) {
+  const { backend, dtype, headDim, valueDim, terms, turned = false } = problem;
+  const extent = Math.max(tileExtent(headDim), tileExtent(valueDim));
+  const { most, BLOCK_N } = splitTable[backend]({ extent, rowBytes: extent * elementBytes[dtype], terms, turned });
   return { BLOCK_M: Math.min(most, Math.max(countedQueries, nextPowerOfTwo(rows))), BLOCK_N };
 }
 

@@ -16,7 +16,6 @@ import { bitsOver } from "../elements.ts";
 import type { Launchable } from "../specialize.ts";
 import { isCompiled, Specializer } from "../specialize.ts";
 import type { Storage } from "../storage.ts";
-import { Tensor } from "../tensor.ts";
 
 /** How a CPU device is made. */
 export interface CpuOptions {
