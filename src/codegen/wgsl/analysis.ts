@@ -91,7 +91,7 @@ export class Analysis {
       const { results } = operation;
       const [result] = results;
       const virtual = !this.isAnchor(operation);
-      if (virtual && result) {
+      if (virtual && result && !isShape(operation)) {
         const costly = (cost.get(result) ?? 0) >= cheap;
         const tile = distributionOf(result).rank > 0;
         if ((tile && costly && ((pulls.get(result) ?? 0) > 1 || forced.has(result))) || pinned(operation))
@@ -105,7 +105,7 @@ export class Analysis {
         if (
           source === "registers" ||
           operation.opcode === "broadcast" ||
-          (through && forced.has(result) && isShape(operation))
+          (through && isShape(operation) && results.some((each) => forced.has(each)))
         )
           forced.add(operand);
         const consumers = this.#consumersOf(operand);
@@ -176,5 +176,7 @@ export class Analysis {
   }
 }
 
-const isShape = ({ opcode }: Operation): boolean =>
-  opcode === "expand_dims" || opcode === "reshape" || opcode === "trans" || opcode === "broadcast";
+/** Operations that only name elements anew: what they name may be a root, they never are. */
+const shapeOpcodes = new Set(["splat", "broadcast", "expand_dims", "trans", "reshape", "split", "join"]);
+
+export const isShape = ({ opcode }: Operation): boolean => shapeOpcodes.has(opcode);

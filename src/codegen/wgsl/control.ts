@@ -141,13 +141,15 @@ function emitLoop(generator: Generator, loop: Operation): void {
   groups.flushAll();
   writer.source(loop.location);
   const bounds = [from!, to!, step!].map((bound) => uniformScalar(generator, bound));
+  // A number of turns that a CPU driver knows is an invitation to unroll.
+  if (bounds.every(({ constant }) => constant !== undefined))
+    bounds[1] = atom(generator.loopBound(bounds[1]!.constant!), 0);
   const places = parameters.map((parameter) => declarePlace(generator, parameter));
   assignAll(generator, initial, places, []);
 
   markUniform(generator, loop);
   generator.arena.enterLoop();
   generator.hazards.enterLoop();
-  generator.divisors.enterLoop(loop);
   const counter = writer.names.unique(variable!.name ?? "n");
   writer.nest(`for (var ${counter} = ${bounds[0]}; ${counter} < ${bounds[1]}; ${counter} += ${bounds[2]})`, () => {
     const counterStorage: Storage = {
@@ -296,6 +298,7 @@ function emitIf(generator: Generator, operation: Operation): void {
 function uniformScalar(generator: Generator, value: Value): Expr {
   generator.groups.ready([value]);
   const expression = generator.scalar(value);
+  if (expression.constant !== undefined) return expression;
   const bound = generator.bindForced(generator.nameOf(value), expression);
   if (isUniform(generator, value)) return bound;
   return generator.arena.makeUniform(bound, value.type, generator.nameOf(value));

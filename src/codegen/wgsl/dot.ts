@@ -140,18 +140,17 @@ class DotEmitter {
   #multiply(part: Expr, initial: Value | undefined): void {
     const { groups } = this.#generator;
     const { extents } = this.#storage.distribution;
-    groups.repeat(extents[0]! / this.#rows, "i", (i) => {
-      groups.repeat(extents[1]! / this.#columns, "j", (j) => {
-        const row = i.times(this.#rows);
-        const column = j.times(this.#columns);
+    const along = (count: number, name: string, step: number, body: (index: Expr) => void) =>
+      groups.repeat(count, name, body, step);
+    along(extents[0]!, "i", this.#rows, (row) =>
+      along(extents[1]!, "j", this.#columns, (column) => {
         const sums = this.#open(row, column, initial);
-        groups.repeat(this.#part / this.#depth, "k", (step) => {
-          const stagedK = step.times(this.#depth);
-          this.#accumulate(sums, { row, column, stagedK, k: part.times(this.#part).plus(stagedK) });
-        });
+        along(this.#part, "k", this.#depth, (stagedK) =>
+          this.#accumulate(sums, { row, column, stagedK, k: part.times(this.#part).plus(stagedK) }),
+        );
         this.#close(row, column, sums);
-      });
-    });
+      }),
+    );
   }
 
   /** Four columns to a variable, where there are four. */

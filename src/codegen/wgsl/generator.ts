@@ -2,17 +2,17 @@
  * @file The state of one compilation, and the heart of code generation: `element`, which gives the expression of one element of a
  * value, computing it in place if it is virtual and reading it from its variable or array if it is not.
  */
-import type { Block, Kernel, Operation, Value } from "../../ir/index.ts";
+import type { Block, DType, Kernel, Operation, Value } from "../../ir/index.ts";
 import { ops } from "../../ir/index.ts";
+import { type AxisAnalysis, analyzeAxes } from "../../passes/index.ts";
 import { PointerRoots } from "../access.ts";
-import { Analysis } from "./analysis.ts";
+import { Analysis, isShape } from "./analysis.ts";
 import { Arena } from "./arena.ts";
 import { elementwiseExpression } from "./arithmetic.ts";
 import type { Bindings } from "./bindings.ts";
 import { isSoftware, type WgslCapabilities } from "./capabilities.ts";
 import { DebugSites } from "./debug.ts";
 import type { Distribution } from "./distribution.ts";
-import { Divisors } from "./divisibility.ts";
 import { isFree, planDots } from "./dot-plan.ts";
 import { atom, call, compare, deepest, Expr, literal, precedence } from "./expression.ts";
 import { Groups } from "./groups.ts";
@@ -32,8 +32,6 @@ export interface Storage {
   readonly depth: number;
 }
 
-const shapeOpcodes = new Set(["splat", "broadcast", "expand_dims", "trans", "reshape", "split", "join"]);
-
 export class Generator {
   readonly kernel: Kernel;
   readonly capabilities: WgslCapabilities;
@@ -42,12 +40,12 @@ export class Generator {
   readonly bindings: Bindings;
   readonly roots: PointerRoots;
   readonly analysis: Analysis;
+  readonly axes: AxisAnalysis;
   readonly writer: Writer;
   readonly arena: Arena;
   readonly groups: Groups;
   readonly hazards: Hazards;
   readonly debugSites = new DebugSites();
-  readonly divisors = new Divisors();
   /** The number of threads of a workgroup. */
   readonly threads: number;
   readonly storages = new Map<Value, Storage>();
@@ -80,6 +78,7 @@ export class Generator {
     this.threads = options.threads;
     this.#distributionOf = options.distributionOf;
     this.roots = new PointerRoots(this.kernel);
+    this.axes = analyzeAxes(this.kernel);
     this.writer = new Writer(this.names);
     const writable = (load: Operation): boolean =>
       ops[load.opcode].effect === "read" && this.bindings.of(this.roots.of(load.operands[0]!)).access !== "read";
@@ -181,13 +180,27 @@ export class Generator {
     return this.#opaque;
   }
 
+  /** A constant; what WGSL cannot write as a literal is computed once. */
+  constant(value: number | bigint | boolean, dtype: DType): Expr {
+    const expression = constant(value, dtype, () => this.opaqueZero());
+    if (!expression.text.startsWith("bitcast")) return expression;
+    const key = `constant ${expression}`;
+    const name = Number.isNaN(Number(value)) ? "nan" : Number(value) > 0 ? "infinity" : "minus_infinity";
+    const bound = this.writer.recall(key) ?? this.writer.bind(name, expression);
+    this.writer.remember(key, bound);
+    return bound;
+  }
+
   /** The bound of a loop over registers, in a form that a CPU driver does not unroll. */
   loopBound(count: number): string {
     if (!isSoftware(this.capabilities)) return String(count);
     const key = `bound ${count}`;
     const known = this.writer.recall(key);
     if (known) return known.text;
-    const expression = this.writer.bind(`count_${count}`, new Expr(`${count} + i32(${this.opaqueZero()})`, 0, 0));
+    const expression = this.writer.bind(
+      `count_${count}`.replace("-", "minus_"),
+      new Expr(`${count} + i32(${this.opaqueZero()})`, 0, 0),
+    );
     this.writer.remember(key, expression);
     return expression.text;
   }
@@ -264,14 +277,14 @@ export class Generator {
       const place = this.place(storage, index.at);
       return storage.distribution.registers === 1 || index.at.every(({ constant }) => constant !== undefined)
         ? place
-        : this.writer.bind(`${this.nameOf(value)}_`, place);
+        : this.writer.bind(`${this.nameOf(value)}_i`, place);
     }
     if (!operation) return this.#parameter(value);
     const { opcode, operands, attributes } = operation;
     const floor = this.depthOf(operation);
     switch (opcode) {
       case "constant":
-        return constant(attributes.value as number, value.type.dtype, () => this.opaqueZero());
+        return this.constant(attributes.value as number, value.type.dtype);
       case "program_id":
         return this.program(attributes.axis as number);
       case "num_programs":
@@ -302,7 +315,7 @@ export class Generator {
       }
       default:
     }
-    if (shapeOpcodes.has(opcode)) return this.#renamed(operation, value, index);
+    if (isShape(operation)) return this.#renamed(operation, value, index);
     if (!ops[opcode].elementwise) throw new Error(`${opcode} was not carried out before its use: a bug in Tilewright`);
     const inputs = this.#level(
       operands,
@@ -359,19 +372,11 @@ export class Generator {
     const { distribution } = index;
     const at = index.at[axis]!;
     if (!distribution) return at;
-    const key = `coordinate ${distribution.owners[axis]!.join()} ${at}`;
-    const known = this.writer.recall(key);
-    if (known) return known;
     const axisName =
       distribution.rank === 2 ? ["row", "column"][axis]! : distribution.rank === 1 ? "position" : `axis${axis}`;
-    const partKey = `thread part ${distribution.owners[axis]!.join()}`;
-    const threadPart =
-      this.writer.recall(partKey) ?? this.writer.bind(`thread_${axisName}`, distribution.threadPart(axis, this.thread));
-    this.writer.remember(partKey, threadPart);
+    const threadPart = this.writer.bindIndex(`thread_${axisName}`, distribution.threadPart(axis, this.thread));
     const coordinate = threadPart.plus(distribution.registerPart(axis, at));
-    const expression = at.constant === undefined ? this.writer.bind(axisName, coordinate) : coordinate;
-    this.writer.remember(key, expression);
-    return expression;
+    return at.constant === undefined ? this.writer.bindIndex(axisName, coordinate) : coordinate;
   }
 
   /** Gives operands that belong further out than the others a name there, so that they are computed once. */
@@ -412,6 +417,15 @@ const defaultNames: Readonly<Record<string, string>> = {
   sub: "difference",
   mul: "product",
   div: "quotient",
+  rem: "remainder",
+  neg: "negated",
+  abs: "magnitude",
+  exp: "exponential",
+  exp2: "power",
+  log: "logarithm",
+  log2: "logarithm",
+  sqrt: "root",
+  fma: "fused",
   compare: "condition",
   and: "both",
   or: "either",
@@ -421,9 +435,14 @@ const defaultNames: Readonly<Record<string, string>> = {
   add_pointer: "address",
   select: "selected",
   reduce: "reduced",
+  scan: "scanned",
   max: "largest",
   min: "smallest",
-  dot: "dot_sum",
+  dot: "products",
   cast: "converted",
   convert_layout: "moved",
+  atomic_rmw: "old",
+  atomic_cas: "old",
+  if: "chosen",
+  loop: "carried",
 };

@@ -9,7 +9,8 @@ import type { Distribution } from "./distribution.ts";
 import { atom, type Expr, literal } from "./expression.ts";
 import type { Generator } from "./generator.ts";
 import type { MemoryAccess } from "./hazards.ts";
-import { heldIndex, type TileIndex } from "./tile-index.ts";
+import { heldIndex, laneOf, type TileIndex } from "./tile-index.ts";
+import { holdsNeighbours, isWide, wide } from "./wide-access.ts";
 
 export interface Root {
   readonly distribution: Distribution;
@@ -127,56 +128,77 @@ export class Groups {
     for (const root of group.roots) root.after?.();
   }
 
-  #nest({ distribution, roots, innermost }: Group): void {
+  #nest(group: Group): void {
+    const { distribution, roots, innermost } = group;
     const axes = distribution.extents.map((_, axis) => axis).filter((axis) => axis !== innermost);
+    if (innermost !== undefined) axes.push(innermost);
+    const last = distribution.rank - 1;
+    const inLanes = axes.at(-1) === last && holdsNeighbours(distribution) && this.#accessesWide(group);
     const at: Expr[] = distribution.extents.map(() => literal(0));
     const index = (): TileIndex => heldIndex(distribution, [...at]);
-    const inner = (): void => {
-      if (innermost === undefined) {
+    const nested = (position: number): void => {
+      const axis = axes[position];
+      if (axis === undefined) {
         for (const root of roots) root.body(index());
         return;
       }
-      at[innermost] = literal(0);
-      for (const root of roots) root.enter?.(index());
-      this.overAxis(distribution, innermost, (i) => {
-        at[innermost] = i;
-        for (const root of roots) root.body(index());
-      });
-      at[innermost] = literal(0);
-      for (const root of roots) root.leave?.(index());
-    };
-    const nested = (depth: number): void => {
-      const axis = axes[depth];
-      if (axis === undefined) inner();
-      else
-        this.overAxis(distribution, axis, (i) => {
-          at[axis] = i;
-          nested(depth + 1);
-        });
+      at[axis] = literal(0);
+      if (axis === innermost) for (const root of roots) root.enter?.(index());
+      const lanes = inLanes && axis === last ? wide : 1;
+      const visit = (i: Expr): void => {
+        at[axis] = i;
+        if (lanes === 1) nested(position + 1);
+        else for (let lane = 0; lane < lanes; lane++) for (const root of roots) root.body(laneOf(index(), axis, lane));
+      };
+      this.overAxis(distribution, axis, visit, lanes);
+      at[axis] = literal(0);
+      if (axis === innermost) for (const root of roots) root.leave?.(index());
     };
     nested(0);
   }
 
-  /** Runs `body` for each element of `axis` that a thread holds: in a loop, or written out if they are few. */
-  overAxis(distribution: Distribution, axis: number, body: (index: Expr) => void): void {
+  /** Whether some load or store of a group gains if neighbours are accessed together. */
+  #accessesWide({ distribution, roots }: Group): boolean {
+    const seen = new Set<Value>();
+    const loads = (value: Value): boolean => {
+      const { definition } = value;
+      if (seen.has(value) || !definition || this.#generator.storages.has(value)) return false;
+      seen.add(value);
+      if (this.#generator.distribution(value).key !== distribution.key || this.#generator.analysis.isAnchor(definition))
+        return false;
+      if (ops[definition.opcode].effect === "read") return isWide(this.#generator, definition);
+      return ops[definition.opcode].elementwise === true && definition.operands.some(loads);
+    };
+    return roots.some(
+      ({ operation, inputs }) =>
+        inputs.some(loads) ||
+        (operation !== undefined &&
+          !ops[operation.opcode].elementwise &&
+          ops[operation.opcode].effect !== "none" &&
+          isWide(this.#generator, operation)),
+    );
+  }
+
+  /** Runs `body` for each element of `axis` that a thread holds, or each `step`th: in a loop, or written out if they are few. */
+  overAxis(distribution: Distribution, axis: number, body: (index: Expr) => void, step = 1): void {
     const count = distribution.extents[axis]!;
-    this.repeat(count, "ijkl"[axis] ?? "m", body, distribution.registers <= unrolled ? count : 1);
+    const few = distribution.registers <= unrolled;
+    if (few) for (let i = 0; i < count; i += step) body(literal(i));
+    else this.repeat(count, "ijkl"[axis] ?? "m", body, step);
   }
 
-  /** Runs `body` for 0, 1, ..., count - 1: in a loop, or written out if there are at most `limit`. */
-  repeat(count: number, name: string, body: (index: Expr) => void, limit = 1): void {
-    if (count <= limit) {
-      for (let i = 0; i < count; i++) body(literal(i));
-      return;
-    }
-    this.loop(count, name, body);
+  /** Runs `body` for 0, step, 2 step, ... below `count`: in a loop, if that is more than once. */
+  repeat(count: number, name: string, body: (index: Expr) => void, step = 1): void {
+    if (count <= step) body(literal(0));
+    else this.loop(count, name, body, step);
   }
 
-  loop(count: number, name: string, body: (index: Expr) => void): void {
+  loop(count: number, name: string, body: (index: Expr) => void, step = 1): void {
     const { writer, names } = this.#generator;
     const bound = this.#generator.loopBound(count);
     const i = names.unique(name);
-    writer.nest(`for (var ${i} = 0; ${i} < ${bound}; ${i}++)`, () => body(atom(i, writer.depth)));
+    const next = step === 1 ? `${i}++` : `${i} += ${step}`;
+    writer.nest(`for (var ${i} = 0; ${i} < ${bound}; ${next})`, () => body(atom(i, writer.depth)));
   }
 
   /** The values that elements of `values` are computed from and that are kept somewhere, or will be. */

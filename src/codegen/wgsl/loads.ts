@@ -8,7 +8,8 @@ import type { Buffer } from "./bindings.ts";
 import { atom, call, compare, conjunction, Expr, literal, precedence } from "./expression.ts";
 import type { Generator } from "./generator.ts";
 import { indexKey, type TileIndex } from "./tile-index.ts";
-import { constant, heldType, zeroOf } from "./types.ts";
+import { heldType, zeroOf } from "./types.ts";
+import { holdsNeighbours, isWide } from "./wide-access.ts";
 
 /** A view taken apart: the element where it starts, sizes and strides, all i32. */
 export interface View {
@@ -59,15 +60,10 @@ export function viewAddress(
     if (axis >= 0) {
       position = position.plus(generator.coordinate(index, axis));
       if (!inBounds[axis]) {
-        position = writer.bind(`${name}_${i === indices.length - 1 ? "column" : `index${i}`}`, position);
-        const key = `inside ${position} ${view.sizes[i]}`;
-        let inside = writer.recall(key);
-        if (!inside) {
-          // Unsigned, so that positions before the start are outside too.
-          inside = compare(unsigned(position), "<", unsigned(view.sizes[i]!));
-          if (axis < index.at.length - 1) inside = writer.bind(`${name}_inside`, inside);
-          writer.remember(key, inside);
-        }
+        position = writer.bindIndex(`${name}_${i === indices.length - 1 ? "column" : `index${i}`}`, position);
+        // Unsigned, so that positions before the start are outside too.
+        let inside = compare(unsigned(position), "<", unsigned(view.sizes[i]!));
+        if (axis < index.at.length - 1) inside = writer.bindIndex(`${name}_inside`, inside);
         conditions.push(inside);
       }
     }
@@ -82,12 +78,7 @@ const unsigned = (x: Expr): Expr => (x.constant === undefined ? call("u32", x) :
 function sumByDepth(generator: Generator, terms: readonly Expr[], name: string): Expr {
   let sum = literal(0);
   for (const term of [...terms].sort((a, b) => a.depth - b.depth)) {
-    if (term.depth > sum.depth && sum.constant === undefined) {
-      const key = `sum ${sum}`;
-      const known = generator.writer.recall(key) ?? generator.writer.bind(name, sum);
-      generator.writer.remember(key, known);
-      sum = known;
-    }
+    if (term.depth > sum.depth && sum.constant === undefined) sum = generator.writer.bindIndex(name, sum);
     sum = sum.plus(term);
   }
   return sum;
@@ -105,45 +96,36 @@ export function loadElement(generator: Generator, operation: Operation, index: T
     return inside ? call("select", zero, loaded, inside) : loaded;
   }
   const [pointer, mask, other] = operands;
-  const loaded = elementAt(generator, buffer, generator.element(pointer!, index));
+  const loaded =
+    quadElement(generator, operation, buffer, index) ??
+    elementAt(generator, buffer, generator.element(pointer!, index));
   if (!mask) return loaded;
   const otherwise = other ? generator.element(other, index) : constantZero(generator, dtype);
   return call("select", otherwise, loaded, generator.element(mask, index));
 }
 
 const constantZero = (generator: Generator, dtype: DType): Expr =>
-  constant(dtype === "bool" ? false : dtype === "i64" ? 0n : 0, dtype, () => generator.opaqueZero());
+  generator.constant(dtype === "bool" ? false : dtype === "i64" ? 0n : 0, dtype);
 
 /** The lane's element of four that are loaded at once; undefined where that is not known to be possible. */
 function quadElement(generator: Generator, operation: Operation, buffer: Buffer, index: TileIndex): Expr | undefined {
   const { lane } = index;
-  const view = operation.operands[0]!;
-  const last = index.at.length - 1;
-  if (lane?.axis !== last || view.definition || generator.views.has(view)) return undefined;
-  const { dtype, facts } = buffer.parameter;
-  if (
-    !facts.unitStride ||
-    !(
-      buffer.packing === "quads" ||
-      (buffer.packing === "packed" && (facts.alignment ?? 0) % 4 === 0 && (facts.alignment ?? 0) > 0)
-    )
-  )
-    return undefined;
-  if (buffer.packing === "packed" && dtype !== "i8" && dtype !== "bool") return undefined;
-  const neighbours = index.distribution?.registerBits(last);
-  if (neighbours && (neighbours[0] !== 0 || neighbours[1] !== 1)) return undefined;
-  if (generator.divisors.of(operation.operands.at(-1)!) % 4 !== 0) return undefined;
-
-  const key = `quad ${generator.idOf(operation.results[0]!)} ${indexKey(lane.base)}`;
+  if (lane?.axis !== index.at.length - 1 || !isWide(generator, operation)) return undefined;
+  if (index.distribution && !holdsNeighbours(index.distribution)) return undefined;
+  const { operands, results, opcode } = operation;
+  const key = `quad ${generator.idOf(results[0]!)} ${indexKey(lane.base)}`;
   let quad = generator.writer.recall(key);
   if (!quad) {
-    const { offset } = viewAddress(generator, operation, operation.operands.slice(1), lane.base);
+    const offset =
+      opcode === "view_load"
+        ? viewAddress(generator, operation, operands.slice(1), lane.base).offset
+        : generator.element(operands[0]!, lane.base);
     const floor = generator.depthOf(operation);
     const vector = atom(`${buffer.name}[${offset.shiftRight(2)}]`, Math.max(offset.depth, floor));
-    quad = generator.writer.bind(`${generator.nameOf(operation.results[0]!)}_quad`, vector);
+    quad = generator.writer.bind(`${generator.nameOf(results[0]!)}_quad`, vector);
     generator.writer.remember(key, quad);
   }
-  return componentOf(quad, dtype, lane.offset);
+  return componentOf(quad, buffer.parameter.dtype, lane.offset);
 }
 
 /** Element `offset` of four that were loaded together. */
@@ -171,14 +153,14 @@ export function elementAt(generator: Generator, buffer: Buffer, offset: Expr): E
   const at = (index: Expr): string => (packing === "atomic" ? `atomicLoad(&${name}[${index}])` : `${name}[${index}]`);
   if (dtype === "f32" || dtype === "i32" || dtype === "u32" || dtype === "i64") {
     if (packing === "quads") {
-      const bound = generator.writer.bind("at", offset);
+      const bound = generator.writer.bindIndex("at", offset);
       return atom(`${name}[${bound.shiftRight(2)}][${bound.mask(3)}]`, offset.depth);
     }
     const loaded = atom(at(offset), offset.depth);
     return packing === "atomic" && dtype === "f32" ? call("bitcast<f32>", loaded) : loaded;
   }
   if (packing === "half") return call("f32", atom(at(offset), offset.depth));
-  const bound = generator.writer.bind("at", offset);
+  const bound = generator.writer.bindIndex("at", offset);
   const { depth } = bound;
   if (dtype === "i8" || dtype === "bool") {
     const word = at(bound.shiftRight(2));

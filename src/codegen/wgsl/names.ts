@@ -31,7 +31,7 @@ export class Names {
   unique(wanted: string): string {
     let name = wanted.replace(/\W+/g, "_").replace(/^(?=\d)|^_+(?=_)/, "v");
     if (name === "" || name === "_") name = "value";
-    if (taken.has(name)) name = `${name}_`;
+    if (taken.has(name)) name = `${name}_value`;
     const uses = this.#used.get(name);
     this.#used.set(name, (uses ?? 0) + 1);
     if (uses === undefined) return name;

@@ -9,7 +9,7 @@ import { overRegisters } from "./exchange.ts";
 import { type Expr, joinRuns, literal, takeBits } from "./expression.ts";
 import type { Generator, Storage } from "./generator.ts";
 import type { Root } from "./groups.ts";
-import { constant, heldType, heldWords } from "./types.ts";
+import { heldType, heldWords } from "./types.ts";
 
 const integerLimits: Readonly<Record<string, readonly [low: bigint, high: bigint]>> = {
   bool: [0n, 1n],
@@ -27,7 +27,7 @@ export function identity(generator: Generator, kind: string, { dtype }: TileType
     kind
   ]!;
   const typed = dtype === "bool" ? value !== 0n : dtype === "i64" ? BigInt(value) : Number(value);
-  return constant(typed, dtype, () => generator.opaqueZero());
+  return generator.constant(typed, dtype);
 }
 
 /** A `reduce` as a root; its result is kept when the group is done. */

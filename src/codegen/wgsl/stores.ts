@@ -2,13 +2,14 @@
  * @file Writing global memory. Elements smaller than a word are written without touching their neighbours, which other threads may be
  * writing at the same moment: by 16-bit stores where the device has them, else by atomic operations on the word.
  */
-import type { Operation } from "../../ir/index.ts";
+import { elementBytes, type Operation } from "../../ir/index.ts";
 import type { Buffer } from "./bindings.ts";
-import { atom, type Expr } from "./expression.ts";
+import { atom, conjunction, type Expr } from "./expression.ts";
 import type { Generator } from "./generator.ts";
 import type { Root } from "./groups.ts";
 import { viewAddress } from "./loads.ts";
 import type { TileIndex } from "./tile-index.ts";
+import { isWide } from "./wide-access.ts";
 
 /** A `store` or `view_store` as a root. */
 export function storeRoot(generator: Generator, operation: Operation): Root {
@@ -17,6 +18,7 @@ export function storeRoot(generator: Generator, operation: Operation): Root {
   const value = operands[1]!;
   const distribution = generator.distribution(value);
   const buffer = generator.bindings.of(generator.roots.of(operands[0]!));
+  const word: Outgoing[] = [];
   return {
     distribution,
     operation,
@@ -25,11 +27,41 @@ export function storeRoot(generator: Generator, operation: Operation): Root {
     accesses: [{ parameter: buffer.parameter.name, kind: "write" }],
     body(index) {
       const { offset, condition } = target(generator, operation, index);
-      writer.when([generator.firstCopy(distribution), condition], () =>
-        storeElement(generator, buffer, offset, generator.element(value, index)),
-      );
+      const first = generator.firstCopy(distribution);
+      const element = generator.element(value, index);
+      if (!index.lane || !isWide(generator, operation)) {
+        writer.when([first, condition], () => storeElement(generator, buffer, offset, element));
+        return;
+      }
+      word.push({ offset, condition, value: element });
+      if (word.length * elementBytes[buffer.parameter.dtype] === 4)
+        writer.when([first], () => storeWord(generator, buffer, word.splice(0)));
     },
   };
+}
+
+/** An element on its way to memory. */
+interface Outgoing {
+  readonly offset: Expr;
+  readonly condition: Expr | undefined;
+  readonly value: Expr;
+}
+
+/** Writes neighbours that fill an aligned word: at once if all are to be written, else one by one. */
+function storeWord(generator: Generator, buffer: Buffer, elements: readonly Outgoing[]): void {
+  const { writer } = generator;
+  const width = 32 / elements.length;
+  const [{ offset }] = elements as [Outgoing, ...Outgoing[]];
+  const bits = elements.map(({ value }, i) => `${bitsOf(generator, buffer, value)}${i > 0 ? ` << ${i * width}u` : ""}`);
+  const place = `&${buffer.name}[${offset.shiftRight(Math.log2(elements.length))}]`;
+  const store = (): void => writer.line(`atomicStore(${place}, ${bits.map((part) => `(${part})`).join(" | ")});`);
+  const conditions = elements.map(({ condition }) => condition);
+  if (conditions.every((condition) => condition?.text === conditions[0]?.text)) writer.when([conditions[0]], store);
+  else
+    writer.nest(`if (${conjunction(conditions)})`, store, () => {
+      for (const { offset: at, condition, value } of elements)
+        writer.when([condition], () => storeElement(generator, buffer, at, value));
+    });
 }
 
 /** Where the element at `index` goes, and under which condition. */
@@ -66,9 +98,9 @@ export function storeElement(generator: Generator, buffer: Buffer, offset: Expr,
     return;
   }
   const small = dtype === "i8" || dtype === "bool";
-  const at = writer.bind("at", offset);
+  const at = writer.bindIndex("at", offset);
   const word = `${name}[${at.shiftRight(small ? 2 : 1)}]`;
-  const shift = writer.bind("shift", atom(`u32(${small ? at.mask(3).times(8) : at.mask(1).times(16)})`, at.depth));
+  const shift = writer.bindIndex("shift", atom(`u32(${small ? at.mask(3).times(8) : at.mask(1).times(16)})`, at.depth));
   writer.line(`atomicAnd(&${word}, ~(${small ? "0xffu" : "0xffffu"} << ${shift}));`);
   writer.line(`atomicOr(&${word}, ${bits} << ${shift});`);
 }

@@ -42,6 +42,15 @@ export class Writer {
     return atom(unique, expression.depth);
   }
 
+  /** As `bind`, for arithmetic on immutable names: what has a name already is not computed again. */
+  bindIndex(name: string, expression: Expr): Expr {
+    if (isPlain(expression)) return expression;
+    const key = `index ${expression}`;
+    const bound = this.recall(key) ?? this.bind(name, expression);
+    this.remember(key, bound);
+    return bound;
+  }
+
   /** `var name: type = initial` in the innermost scope. Every variable has an initialiser: without one, Tint does not reset it in loops. */
   variable(name: string, type: string, initial: string): Expr {
     const unique = this.names.unique(name);
@@ -95,11 +104,30 @@ export class Writer {
     this.#scopes[expression.depth]!.computed.set(key, expression);
   }
 
-  /** The lines of the outermost scope. */
+  /** The lines of the outermost scope, without values that turned out not to be needed. */
   finish(): readonly string[] {
     if (this.depth !== 0) throw new Error("a block was left open: a bug in Tilewright");
-    return this.#scopes[0]!.lines;
+    return withoutUnused(this.#scopes[0]!.lines);
   }
+}
+
+const effects = /atomic|workgroupUniformLoad|subgroup/;
+const identifier = /[A-Za-z_]\w*/g;
+
+/** Drops each `let` that is never mentioned again, last first, so that what only it needed goes too. */
+function withoutUnused(lines: readonly string[]): readonly string[] {
+  const mentions = new Map<string, number>();
+  const count = (line: string, by: number): void => {
+    for (const [name] of line.matchAll(identifier)) mentions.set(name, (mentions.get(name) ?? 0) + by);
+  };
+  for (const line of lines) count(line, 1);
+  const kept: string[] = [];
+  for (const line of lines.toReversed()) {
+    const name = /^\s*let (\w+) = /.exec(line)?.[1];
+    if (name !== undefined && mentions.get(name) === 1 && !effects.test(line)) count(line, -1);
+    else kept.push(line);
+  }
+  return kept.reverse();
 }
 
 /** A name, a literal or a component of either: repeating it costs nothing. */
