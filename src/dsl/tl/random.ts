@@ -7,6 +7,7 @@ import { broadcastTo, cast, compare, constant, elementwise, isPlain, select } fr
 import { type Scalar, type Tile, tileOf, tileValue } from "../tile.ts";
 import { emit, fail } from "../trace-context.ts";
 import type { OffsetDType, Shape } from "../types.ts";
+import { loop } from "./control.ts";
 
 /** The multipliers and the Weyl increments of the key, from the paper. */
 const multipliers32 = [0xd2511f53, 0xcd9e8d57] as const;
@@ -111,24 +112,31 @@ function sumWithCarry([first, ...rest]: readonly Value[]): readonly [sum: Value,
 
 const xorWide = (a: Wide, b: Wide): Wide => [elementwise("xor", [a[0], b[0]]), elementwise("xor", [a[1], b[1]])];
 
-/** The four i64 words of Philox 4x64 for the counter (offset, 0, 0, 0) and the key (seed, 0), as Triton has it for 64-bit offsets. */
+/**
+ * The four i64 words of Philox 4x64 for the counter (offset, 0, 0, 0) and the key (seed, 0), as Triton has it for 64-bit offsets. The rounds
+ * stay a loop: a round is long in words of 32 bits, and some drivers take exponential time for a chain of them.
+ */
 function philox64(seed: Seed, offset: Value, rounds: number): Counter<Value> {
   const shape = shapeOf(offset.type);
-  const zero: Wide = [constant(0, "u32", shape), constant(0, "u32", shape)];
-  let [c0, c1, c2, c3]: Counter<Wide> = [words(offset, "the offset"), zero, zero, zero];
-  const [seedLow, seedHigh] = seedWords(seed);
-  const start = join([seedLow, seedHigh]);
-  for (let round = 0; round < rounds; round++) {
-    const wrap = (x: bigint): bigint => BigInt.asIntN(64, x * BigInt(round));
-    const key = elementwise("add", [start, wrap(increments64[0])]);
-    const k0 = words(key, "the key").map((word) => broadcastTo(word, shape, "rand")) as unknown as Wide;
-    const k1 = BigInt.asUintN(64, increments64[1] * BigInt(round));
-    const second: Wide = [constant(Number(k1 & 0xffffffffn), "u32", shape), constant(Number(k1 >> 32n), "u32", shape)];
-    const [lower0, upper0] = multiplyWide(c0, multipliers64[0]);
-    const [lower2, upper2] = multiplyWide(c2, multipliers64[1]);
-    [c0, c1, c2, c3] = [xorWide(xorWide(upper2, c1), k0), lower2, xorWide(xorWide(upper0, c3), second), lower0];
-  }
-  return [join(c0), join(c1), join(c2), join(c3)];
+  const zero = tileOf(constant(0, "u32", shape));
+  const [low, high] = words(offset, "the offset").map(tileOf);
+  const [keyLow, keyHigh] = [tileOf(join(seedWords(seed))), tileOf(constant(0, "i64"))];
+  const start = { low0: low, high0: high, low1: zero, high1: zero, low2: zero, high2: zero, low3: zero, high3: zero };
+  const end = loop({ to: rounds }, { ...start, keyLow, keyHigh }, (_, s) => {
+    const keyWords = (key: Tile<"i64", readonly []>) =>
+      words(key.value, "the key").map((word) => broadcastTo(word, shape, "rand")) as unknown as Wide;
+    const [lower0, upper0] = multiplyWide([s.low0.value, s.high0.value], multipliers64[0]);
+    const [lower2, upper2] = multiplyWide([s.low2.value, s.high2.value], multipliers64[1]);
+    const first = xorWide(xorWide(upper2, [s.low1.value, s.high1.value]), keyWords(s.keyLow));
+    const third = xorWide(xorWide(upper0, [s.low3.value, s.high3.value]), keyWords(s.keyHigh));
+    const [low0, high0, low1, high1, low2, high2, low3, high3] = [...first, ...lower2, ...third, ...lower0].map(tileOf);
+    const next = { low0, high0, low1, high1, low2, high2, low3, high3 };
+    const [step0, step1] = increments64.map((increment) => BigInt.asIntN(64, increment));
+    const keys = [elementwise("add", [s.keyLow.value, step0!]), elementwise("add", [s.keyHigh.value, step1!])];
+    return { ...next, keyLow: tileOf(keys[0]!), keyHigh: tileOf(keys[1]!) };
+  });
+  const word = (low: Tile<"u32", Shape>, high: Tile<"u32", Shape>): Value => join([low.value, high.value]);
+  return [word(end.low0, end.high0), word(end.low1, end.high1), word(end.low2, end.high2), word(end.low3, end.high3)];
 }
 
 /** The i64 of two words. */

@@ -80,6 +80,10 @@ export const backwardQueriesConfiguration = (backend: Backend, headDim: number, 
 export const backwardKeysConfiguration = (backend: Backend, headDim: number, valueDim: number, terms = 1) =>
   keysTable[backend](largestExtent(headDim, valueDim), terms);
 
+/** Block sizes that take the place of the above where dropout counts in 64 bits: ten words for each weight are kept from round to round. */
+export const wideDropoutConfiguration = (backend: Backend): Partial<BlockConfiguration> =>
+  backend === "cuda" ? blocks(32, 32, 8) : {};
+
 /** The tile extent that holds `size` channels. */
 export const tileExtent = (size: number): number => Math.max(smallestExtent, nextPowerOfTwo(size));
 

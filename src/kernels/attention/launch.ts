@@ -10,6 +10,7 @@ import {
   backwardQueriesConfiguration,
   forwardConfiguration,
   headConstants,
+  wideDropoutConfiguration,
 } from "./configuration.ts";
 import { withDropout } from "./dropout.ts";
 import { attentionForward } from "./forward.ts";
@@ -145,7 +146,9 @@ function dropoutValues(check: ArgumentChecker, dropout: DropoutArguments | undef
   const [seed, offset] = [word("seed"), word("offset")];
   if (probability === 0) return undefined;
   const wide = offset < -smallOffsets || offset >= smallOffsets;
-  return { values: { probability, seed, offset }, constants: { DROPOUT_ROUNDS: rounds, WIDE_OFFSET: wide } };
+  const blocks = wide ? wideDropoutConfiguration(check.device.backend) : {};
+  const constants = { DROPOUT_ROUNDS: rounds, WIDE_OFFSET: wide, ...blocks };
+  return { values: { probability, seed, offset }, constants };
 }
 
 /** Enqueues the forward kernel; where queries are few, that of split-KV attention. `splits`: the default heuristic's where undefined. */
