@@ -81,8 +81,11 @@ export const backwardKeysConfiguration = (backend: Backend, headDim: number, val
   keysTable[backend](largestExtent(headDim, valueDim), terms);
 
 /** Block sizes that take the place of the above where dropout counts in 64 bits: ten words for each weight are kept from round to round. */
-export const wideDropoutConfiguration = (backend: Backend): Partial<BlockConfiguration> =>
-  backend === "cuda" ? blocks(32, 32, 8) : {};
+export const wideDropoutConfiguration = (backend: Backend): Partial<BlockConfiguration> => {
+  if (backend === "cuda") return blocks(32, 32, 8);
+  // SwiftShader's compiler crashes on the backward kernels of two terms with larger tiles.
+  return backend === "webgpu" ? blocks(16, 16) : {};
+};
 
 /** The tile extent that holds `size` channels. */
 export const tileExtent = (size: number): number => Math.max(smallestExtent, nextPowerOfTwo(size));
