@@ -4,7 +4,7 @@
  */
 import { type DType, isFloat, type Operation, type TileType, typeToString } from "../../ir/index.ts";
 import { castExpression, roundTo } from "./casts.ts";
-import { atom, call, compare, deepest, Expr, precedence } from "./expression.ts";
+import { atom, call, compare, deepest, Expr, precedence, prefix } from "./expression.ts";
 import type { Library, LibraryFunction } from "./library.ts";
 
 const symbols: Readonly<Record<string, readonly [symbol: string, binding: number, left: number, right: number]>> = {
@@ -171,14 +171,6 @@ function bitcastExpression(from: DType, to: DType, x: Expr, library: Library): E
   }
   return call(`bitcast<${to}>`, x);
 }
-
-export const prefix = (operator: string, x: Expr): Expr =>
-  new Expr(
-    // Two signs in a row would read as another token.
-    `${operator}${x.binding === precedence.atom ? x.text : `(${x.text})`}`,
-    x.depth,
-    precedence.unary,
-  );
 
 function infix([symbol, binding, left, right]: (typeof symbols)[string], a: Expr, b: Expr): Expr {
   return new Expr(`${a.in(left)} ${symbol} ${b.in(right)}`, deepest([a, b]), binding);

@@ -2,7 +2,7 @@
  * @file Conversions between dtypes, as held while a kernel computes (see types.ts).
  */
 import { type DType, isFloat } from "../../ir/index.ts";
-import { atom, call, compare, type Expr } from "./expression.ts";
+import { atom, call, compare, type Expr, not } from "./expression.ts";
 import type { Library } from "./library.ts";
 
 /** Operations on f16 or bf16 that cannot leave the dtype's values, so that no rounding is needed. */
@@ -21,7 +21,9 @@ export function castExpression(from: DType, to: DType, x: Expr, library: Library
   if (from === to) return x;
   if (to === "bool") {
     if (from === "i64") return call("any", compare(x, "!=", atom("vec2u(0u, 0u)", 0)));
-    return compare(x, "!=", atom(isFloat(from) ? "0.0" : from === "u32" ? "0u" : "0", 0));
+    // NaN is not 0, but Tint's != would be false for it.
+    if (isFloat(from)) return not(compare(x, "==", atom("0.0", 0)));
+    return compare(x, "!=", atom(from === "u32" ? "0u" : "0", 0));
   }
   if (isFloat(to)) return roundTo(to, toF32(from, x, library), library, isFloat(from) && to === "f32" ? "abs" : "cast");
   if (isFloat(from)) {

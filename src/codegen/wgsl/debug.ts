@@ -4,8 +4,7 @@
 import { type DType, isFloat, locationToString, type Operation, shapeOf, type TileType } from "../../ir/index.ts";
 import type { DebugOutput } from "../metadata.ts";
 import { toWord } from "./arena.ts";
-import { prefix } from "./arithmetic.ts";
-import { type Expr, literal } from "./expression.ts";
+import { type Expr, literal, not } from "./expression.ts";
 import type { Generator } from "./generator.ts";
 import type { Root } from "./groups.ts";
 import type { TileIndex } from "./tile-index.ts";
@@ -55,7 +54,7 @@ export function debugRoot(generator: Generator, operation: Operation): Root {
           ? []
           : values.flatMap((value, i) => wordsOf(generator, value, operands[i]!.type as TileType));
       const record = (): void => writeRecord(generator, site, linearElement(generator, index), words);
-      const failed = opcode === "assert" ? prefix("!", values[0]!) : undefined;
+      const failed = opcode === "assert" ? not(values[0]!) : undefined;
       writer.when([generator.firstCopy(distribution), failed], record);
     },
   };

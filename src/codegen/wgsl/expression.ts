@@ -82,6 +82,12 @@ export const call = (name: string, ...operands: readonly Expr[]): Expr =>
 export const compare = (a: Expr, operator: string, b: Expr): Expr =>
   new Expr(`${a.in(precedence.sum)} ${operator} ${b.in(precedence.sum)}`, deepest([a, b]), precedence.relational);
 
+export const prefix = (operator: string, x: Expr): Expr =>
+  // Parentheses, since two signs in a row would read as another token.
+  new Expr(`${operator}${x.in(precedence.atom)}`, x.depth, precedence.unary);
+
+export const not = (condition: Expr): Expr => prefix("!", condition);
+
 /**
  * The conjunction of conditions; undefined stands for "true". With `&`, not `&&`: the conditions are cheap and have no effects, while
  * `&&` is a branch, and a pipeline with some dozens of them takes SwiftShader 11 s to create instead of 0.2 s.
