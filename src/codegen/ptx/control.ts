@@ -124,22 +124,25 @@ export function lowerLoop(lowering: Lowering, loop: Operation): void {
     });
     let holds = true;
     let again: Register | undefined;
-    const nodes = emitter.block(() => {
-      pipeline?.enter(index);
-      lowering.lowerBlock(body);
-      const yielded = body.operations.at(-1)!.operands;
-      const next = carried.map((own, i) => nextSlots(emitter, own, partsOf(emitter, lowering.lowered(yielded[i]!))));
-      holds = next.every((values) => values !== undefined);
-      if (!holds) return;
-      assign(
-        emitter,
-        carried.flatMap(({ slots }) => slots),
-        next.flatMap((values) => values!),
-      );
-      pipeline?.advance();
-      emitter.emit("add.s32", [index, index, operandOf(emitter, step!, "i32")]);
-      again = emitter.op("pred", "setp.lt.s32", index, operandOf(emitter, to!, "i32"));
-    });
+    const nodes = emitter.block(
+      () => {
+        pipeline?.enter(index);
+        lowering.lowerBlock(body);
+        const yielded = body.operations.at(-1)!.operands;
+        const next = carried.map((own, i) => nextSlots(emitter, own, partsOf(emitter, lowering.lowered(yielded[i]!))));
+        holds = next.every((values) => values !== undefined);
+        if (!holds) return;
+        assign(
+          emitter,
+          carried.flatMap(({ slots }) => slots),
+          next.flatMap((values) => values!),
+        );
+        pipeline?.advance();
+        emitter.emit("add.s32", [index, index, operandOf(emitter, step!, "i32")]);
+        again = emitter.op("pred", "setp.lt.s32", index, operandOf(emitter, to!, "i32"));
+      },
+      containsLoop(body) ? "outer" : "innermost",
+    );
     if (!holds) {
       emitter.buffers.length = buffers;
       continue;
@@ -171,6 +174,9 @@ export function lowerLoop(lowering: Lowering, loop: Operation): void {
     return;
   }
 }
+
+const containsLoop = (block: Block): boolean =>
+  block.operations.some(({ opcode, blocks }) => opcode === "loop" || blocks.some(containsLoop));
 
 /** The sums that are carried in parts, which the threads add up after the loop; by the number of the carried value. */
 function partialSums(lowering: Lowering, loop: Operation): Map<number, ReductionPlan> {

@@ -27,13 +27,7 @@ export function threadColumns(layout: LinearLayout): number[] {
  * instructions for each distance.
  */
 export function linearOfThread(emitter: Emitter, columns: readonly number[]): Element {
-  const key = columns.join();
-  let element = emitter.threadValues.get(key);
-  if (element === undefined) {
-    element = makeLinearOfThread(emitter, columns);
-    emitter.threadValues.set(key, element);
-  }
-  return element;
+  return emitter.ofThread(columns.join(), () => [makeLinearOfThread(emitter, columns)])[0]!;
 }
 
 function makeLinearOfThread(emitter: Emitter, columns: readonly number[]): Element {
@@ -67,13 +61,7 @@ function makeLinearOfThread(emitter: Emitter, columns: readonly number[]): Eleme
 
 /** The coordinate along `axis` of the element in each register of the thread. */
 export function coordinatesAlong(emitter: Emitter, layout: LinearLayout, axis: number): readonly Element[] {
-  const key = `${axis}${layout.key}`;
-  let elements = emitter.coordinates.get(key);
-  if (!elements) {
-    elements = makeCoordinates(emitter, layout, axis);
-    emitter.coordinates.set(key, elements);
-  }
-  return elements;
+  return emitter.ofThread(`${axis}${layout.key}`, () => makeCoordinates(emitter, layout, axis));
 }
 
 function makeCoordinates(emitter: Emitter, layout: LinearLayout, axis: number): Element[] {

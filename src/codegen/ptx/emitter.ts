@@ -1,7 +1,8 @@
 /**
  * @file Builds the instruction tree: fresh registers, nested blocks, and two ways to emit. `op` places an instruction where we are.
- * `pure` is for index and address arithmetic: it gives an equal earlier result again, and places a new one in the outermost block in
- * which its operands exist, so that nothing which a loop does not change is computed in the loop.
+ * `pure` is for index and address arithmetic: it gives an equal earlier result again, and places a new one as far out as its operands
+ * exist, so that nothing which a loop does not change is computed in the loop. But it stays within a loop that contains loops: what is
+ * computed outside lives in registers all through them, and they have better use for those.
  */
 import type { Location } from "../../ir/index.ts";
 import type { Element } from "./element.ts";
@@ -23,6 +24,8 @@ import type { TargetInfo } from "./target.ts";
 export interface Scope {
   readonly nodes: Node[];
   readonly depth: number;
+  /** Depth of the outermost block in which `pure` places what it is asked for here. */
+  readonly outermost: number;
   readonly memo: Map<string, Register>;
   /** The source line that was named last. */
   line?: string;
@@ -55,12 +58,11 @@ export class Emitter {
   readonly buffers: SharedBuffer[] = [];
   /** Variables and functions of the module, by name. */
   readonly declarations = new Map<string, string>();
-  /** Linear functions of the thread's index (coordinates.ts), which live at the head of the kernel. */
-  readonly threadValues = new Map<string, Element>();
-  readonly coordinates = new Map<string, readonly Element[]>();
+  /** Linear functions of the thread's index (coordinates.ts), with the block that they are in. */
+  readonly threadValues = new Map<string, { readonly scope: Scope; readonly elements: readonly Element[] }>();
   /** Bytes of local memory for the arguments of printf. */
   localBytes = 0;
-  readonly #scopes: Scope[] = [{ nodes: [], depth: 0, memo: new Map() }];
+  readonly #scopes: Scope[] = [{ nodes: [], depth: 0, outermost: 0, memo: new Map() }];
   #registers = 0;
   #labels = 0;
   #location: Location | undefined;
@@ -102,9 +104,12 @@ export class Emitter {
     return this.#scopes[scope.depth] === scope;
   }
 
-  /** Runs `fill` in a new block and gives its nodes. */
-  block(fill: () => void): Node[] {
-    const scope: Scope = { nodes: [], depth: this.depth + 1, memo: new Map() };
+  /** Runs `fill` in a new block and gives its nodes. `loop`: whether it is the body of one of the author's loops, and contains loops. */
+  block(fill: () => void, loop?: "innermost" | "outer"): Node[] {
+    const { depth: parent, outermost: above } = this.scope;
+    const depth = parent + 1;
+    const outermost = loop === "outer" ? depth : loop === "innermost" ? parent : above;
+    const scope: Scope = { nodes: [], depth, outermost, memo: new Map() };
     this.#scopes.push(scope);
     try {
       fill();
@@ -204,7 +209,7 @@ export class Emitter {
 
   /** As `op` for a function of its sources alone: reused where there is an equal one, placed as far out as its sources allow. */
   pure(registerClass: RegisterClass, opcode: string, sources: readonly Operand[], divisor = 1): Register {
-    let depth = 0;
+    let depth = this.scope.outermost;
     let key = opcode;
     for (const source of sources) {
       depth = Math.max(depth, depthOf(source));
@@ -226,9 +231,17 @@ export class Emitter {
   forget(isKept: (element: Element) => boolean): void {
     const { memo } = this.scope;
     for (const [key, register] of memo) if (!isKept(register)) memo.delete(key);
-    if (this.depth > 0) return;
-    for (const [key, element] of this.threadValues) if (!isKept(element)) this.threadValues.delete(key);
-    for (const [key, elements] of this.coordinates) if (!elements.every(isKept)) this.coordinates.delete(key);
+    for (const [key, { scope, elements }] of this.threadValues)
+      if (scope === this.scope && !elements.every(isKept)) this.threadValues.delete(key);
+  }
+
+  /** Functions of the thread's index alone: made once for each key, where `pure` places them. */
+  ofThread(key: string, make: () => readonly Element[]): readonly Element[] {
+    const known = this.threadValues.get(key);
+    if (known && this.isOpen(known.scope)) return known.elements;
+    const elements = make();
+    this.threadValues.set(key, { scope: this.#scopes[this.scope.outermost]!, elements });
+    return elements;
   }
 
   /** Adds a variable or function declaration to the module, once for each name. */

@@ -27,6 +27,8 @@ export class Lowering {
   readonly options: LoweringOptions;
   readonly values = new Map<Value, Lowered>();
   readonly #blocks = new Map<Operation, Block>();
+  /** The blocks in which forgotten values were made again: beyond those they are forgotten again. */
+  readonly #remade = new Map<Value, Scope>();
   /** The operations that use each value. */
   readonly uses: ReadonlyMap<Value, readonly Operation[]>;
   /** Loads whose tile comes to shared memory by itself (pipeline.ts), and what is to be emitted before an operation. */
@@ -61,7 +63,12 @@ export class Lowering {
 
   /** What stands for a value. One that was forgotten is made again, here. */
   lowered(value: Value): Lowered {
-    if (!this.values.has(value) && value.definition) this.lowerOperation(value.definition);
+    const scope = this.#remade.get(value);
+    if (scope && !this.emitter.isOpen(scope)) this.values.delete(value);
+    if (!this.values.has(value) && value.definition) {
+      this.#remade.set(value, this.emitter.scope);
+      this.lowerOperation(value.definition);
+    }
     const lowered = this.values.get(value);
     if (!lowered) throw new Error(`${value.name ?? value.definition?.opcode} is used before it is made`);
     return lowered;

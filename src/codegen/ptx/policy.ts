@@ -7,10 +7,12 @@ import {
   elementBytes,
   type Kernel,
   type Operation,
+  ops,
   type PointerType,
   shapeOf,
   type TileType,
   type Value,
+  walk,
 } from "../../ir/index.ts";
 import {
   type Anchor,
@@ -40,8 +42,21 @@ function contiguousBytes(layout: LinearLayout, dtype: DType): number {
   return width * bytes;
 }
 
+function usersIn(kernel: Kernel): Map<Value, Operation[]> {
+  const users = new Map<Value, Operation[]>();
+  walk(kernel.body, (operation) => {
+    for (const operand of operation.operands) {
+      const list = users.get(operand);
+      if (list) list.push(operation);
+      else users.set(operand, [operation]);
+    }
+  });
+  return users;
+}
+
 export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number): LayoutPolicy {
   const analysis = analyzeAxes(kernel);
+  let users: ReadonlyMap<Value, readonly Operation[]> | undefined;
   const coalesced = (shape: readonly number[], contiguous: number, axis: number): LinearLayout => {
     const others = shape.map((_, i) => i).filter((i) => i !== axis);
     const order = shape.length === 0 ? [] : [axis, ...others.reverse()];
@@ -101,8 +116,19 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
           return undefined;
       }
     },
+    // A row or column that is only spread over tiles: in the layouts of those a thread reads little, and what others read as well.
+    isRepeated: ({ opcode, results: [result] }) =>
+      opcode === "view_load" && shapeOf(result!.type).length === 1 && isOnlySpread(result!),
     default: plain,
   };
+
+  function isOnlySpread(value: Value): boolean {
+    users ??= usersIn(kernel);
+    const all = users.get(value) ?? [];
+    const isSpread = (user: Operation): boolean =>
+      user.opcode === "expand_dims" || (ops[user.opcode].elementwise === true && isOnlySpread(user.results[0]!));
+    return all.length > 0 && all.every(isSpread);
+  }
 
   /** A store writes from where the value is, when the lanes of a warp together fill sectors there as well. */
   function storeFrom(own: LinearLayout | undefined, best: LinearLayout, dtype: DType): LinearLayout {
