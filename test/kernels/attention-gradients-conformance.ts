@@ -2,6 +2,7 @@
  * @file The conformance test of attention's gradients, of PiecewiseAttention and of dropout: written once, instantiated for every back end.
  * Against f64, under the project's rule that an error is at most twice that of the naive computation in the same dtype, plus 1e-5.
  */
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   type Arithmetic,
@@ -170,16 +171,51 @@ function transposed(device: Device, { values, tensor }: Made): Tensor {
   return device.tensor(moved, { shape: [B, T, H, D], dtype: tensor.dtype }).permute([0, 2, 1, 3]);
 }
 
-export function describeAttentionGradients(title: string, device: () => Device): void {
+/** Which part of the suite runs. */
+export interface GradientSuiteOptions {
+  /** Every n-th case; all by default. For back ends that take seconds to compile each. */
+  readonly every?: number;
+  /** Random shapes. */
+  readonly randomRuns?: number;
+}
+
+/** Random small problems, in f32: of a few elements in 16 bits the naive computation may be right by luck, and the rule asks for twice that. */
+const randomCases: fc.Arbitrary<GradientCase> = fc
+  .record({
+    batch: fc.integer({ min: 1, max: 2 }),
+    keyHeads: fc.integer({ min: 1, max: 2 }),
+    group: fc.integer({ min: 1, max: 6 }),
+    queries: fc.integer({ min: 1, max: 90 }),
+    keys: fc.integer({ min: 1, max: 90 }),
+    headDim: fc.integer({ min: 1, max: 40 }),
+    valueDim: fc.integer({ min: 1, max: 40 }),
+    causal: fc.boolean(),
+    threshold: fc.option(fc.integer({ min: -100, max: 100 }), { nil: undefined }),
+    dropout: fc.option(fc.constantFrom(0.1, 0.5), { nil: undefined, freq: 3 }),
+  })
+  .map(({ group, ...c }) => make({ ...c, queryHeads: c.keyHeads * group }));
+
+export function describeAttentionGradients(
+  title: string,
+  device: () => Device,
+  { every = 1, randomRuns = 12 }: GradientSuiteOptions = {},
+): void {
+  const expectWithinRule = async (c: GradientCase): Promise<void> => {
+    const shares = await gradientErrorShares(device(), c);
+    expect(Object.keys(shares).length).toBe(c.threshold === undefined ? 6 : 8);
+    for (const [name, share] of Object.entries(shares)) expect(share, name).toBeLessThanOrEqual(1);
+  };
+
   describe.each([
     ["attention", gradientCases],
     ["piecewise attention", piecewiseCases],
   ])(`gradients of %s on ${title}`, (_, cases) => {
-    it.each(cases.map((c) => [titleOf(c), c] as const))("%s", async (_, c) => {
-      const shares = await gradientErrorShares(device(), c);
-      expect(Object.keys(shares).length).toBe(c.threshold === undefined ? 6 : 8);
-      for (const [name, share] of Object.entries(shares)) expect(share, name).toBeLessThanOrEqual(1);
-    });
+    const chosen = cases.filter((_, i) => i % every === 0);
+    it.each(chosen.map((c) => [titleOf(c), c] as const))("%s", (_, c) => expectWithinRule(c));
+  });
+
+  it(`gradients of random shapes on ${title}`, async () => {
+    await fc.assert(fc.asyncProperty(randomCases, expectWithinRule), { numRuns: randomRuns, seed: 10086 });
   });
 
   describe(`attention's backward on ${title}`, () => {

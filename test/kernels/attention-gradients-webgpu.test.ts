@@ -1,0 +1,9 @@
+/** Gradients of attention on WebGPU in software. Each case compiles pipelines for seconds, so it is a sample of the cases. */
+import { afterAll } from "vitest";
+import { createDevice } from "../../src/runtime/index.ts";
+import { describeAttentionGradients } from "./attention-gradients-conformance.ts";
+
+const device = await createDevice({ backend: "webgpu", adapter: "swiftshader" });
+afterAll(() => device.dispose());
+
+describeAttentionGradients("webgpu, SwiftShader", () => device, { every: 9, randomRuns: 1 });
