@@ -1,8 +1,20 @@
 /** The custom attention of examples/ against a plain f64 computation, and that it visits no key block outside the window. */
 import { describe, expect, it } from "vitest";
-import slidingWindow from "../../examples/sliding-window.ts";
+import forwardKernel, { slidingWindow } from "../../examples/sliding-window.ts";
 import { prepare } from "../../src/interpreter/index.ts";
+import {
+  type AttentionCase,
+  type AttentionExtras,
+  attend,
+  attentionBackwardKeys,
+  attentionBackwardQueries,
+  attentionBackwardStatistics,
+  attentionGradients,
+  exactArithmetic,
+  largestDifference,
+} from "../../src/kernels/index.ts";
 import { CpuDevice } from "../../src/runtime/cpu/device.ts";
+import type { Tensor } from "../../src/runtime/index.ts";
 import { randomValues } from "../support/rounding.ts";
 
 const constants = { BLOCK_M: 16, BLOCK_N: 16, HEAD_DIM: 16, VALUE_DIM: 16 };
@@ -47,7 +59,7 @@ describe("examples/sliding-window.ts", () => {
     const out = device.zeros([1, 1, M, DIM], "f32");
     const lse = device.zeros([1, 1, M], "f32");
     device.launch(
-      slidingWindow,
+      forwardKernel,
       { q: tensor(q!), k: tensor(k!), v: tensor(v!), out, lse, scale: 0.25 },
       { constants: { ...constants, WINDOW: window } },
     );
@@ -56,9 +68,53 @@ describe("examples/sliding-window.ts", () => {
     for (const [i, value] of expected.entries()) expect(Math.abs(actual[i]! - value)).toBeLessThan(1e-5);
   });
 
+  it.each([
+    [64, 64, 20],
+    [50, 90, 33],
+    [90, 50, 17],
+  ])("has gradients too, from the same file: %i queries, %i keys, window %i", async (M, N, window) => {
+    using device = new CpuDevice();
+    const shape = { batch: 1, queryHeads: 2, keyHeads: 1, queries: M, keys: N, headDim: DIM, valueDim: DIM };
+    const c: AttentionCase & AttentionExtras = {
+      ...shape,
+      causal: true,
+      scale: 0.25,
+      sees: (_b, _h, m, n) => N - M + m - n >= 0 && N - M + m - n < window,
+    };
+    const [q, dout] = [1, 2].map((seed) => randomValues("f32", 2 * M * DIM, seed)) as [Float32Array, Float32Array];
+    const [k, v] = [3, 4].map((seed) => randomValues("f32", N * DIM, seed)) as [Float32Array, Float32Array];
+    const inputs = { terms: [{ q, k }], v };
+    const forward = attend(c, inputs, exactArithmetic);
+
+    const tensor = (data: ArrayLike<number>, shape: number[]) =>
+      device.tensor(Float32Array.from(data), { shape, dtype: "f32" });
+    const rows = (data: ArrayLike<number>) => tensor(data, [1, 2, M, DIM]);
+    const keys = (data: ArrayLike<number>) => tensor(data, [1, 1, N, DIM]);
+    const statistics = device.empty([2, 1, 2, M], "f32");
+    const [dq, dkv] = [device.empty([1, 1, 2, M, DIM], "f32"), device.empty([2, 1, 1, N, DIM], "f32")];
+    const { VALUE_DIM } = constants;
+    device.launch(
+      attentionBackwardStatistics,
+      { out: rows(forward.out), dout: rows(dout), lse: tensor(forward.lse, [1, 2, M]), statistics },
+      { constants: { VALUE_DIM } },
+    );
+    const values = { q: rows(q), k: keys(k), v: keys(v), dout: rows(dout), statistics, scale: 0.25 };
+    const options = { constants: { ...constants, WINDOW: window } };
+    device.launch(attentionBackwardQueries(slidingWindow), { ...values, dq }, options);
+    device.launch(attentionBackwardKeys(slidingWindow), { ...values, dkv }, options);
+
+    const expected = attentionGradients(c, inputs, dout, exactArithmetic);
+    const close = async (actual: Tensor, ...parts: Float64Array[]) => {
+      const joined = parts.flatMap((part) => [...part]);
+      expect(largestDifference((await actual.read()) as Float32Array, joined)).toBeLessThan(1e-5);
+    };
+    await close(dq, expected.terms[0]!.dq);
+    await close(dkv, expected.terms[0]!.dk, expected.dv);
+  });
+
   it("executes dots for the blocks of the window only", () => {
     const length = 256;
-    const kernel = slidingWindow.trace({ constants: { ...constants, WINDOW: 32 }, dtypes: { T: "f32" } });
+    const kernel = forwardKernel.trace({ constants: { ...constants, WINDOW: 32 }, dtypes: { T: "f32" } });
     const tensor = (shape: number[]) => ({ data: new Float32Array(shape.reduce((a, b) => a * b)), shape });
     const [q, k, v, out] = [0, 1, 2, 3].map(() => tensor([1, 1, length, DIM]));
     const { counts } = prepare(kernel).run({
