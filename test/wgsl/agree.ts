@@ -57,14 +57,15 @@ export async function expectAgreement(
   }
 }
 
-/** The same on several devices and flavours. */
+/** The same on several devices and flavours. Code for GPUs, which leans on loops being unrolled, would keep lavapipe compiling for long. */
 export async function expectAgreementEverywhere(
   kernel: Kernel | string,
   given: LaunchArguments,
   options: AgreeOptions = {},
 ): Promise<void> {
   for (const adapter of adapters)
-    for (const flavour of flavours) await expectAgreement(await testDevice(adapter, flavour), kernel, given, options);
+    for (const flavour of adapter === "lavapipe" ? flavours.slice(0, 2) : flavours)
+      await expectAgreement(await testDevice(adapter, flavour), kernel, given, options);
 }
 
 const copy = (given: LaunchArguments): LaunchArguments =>

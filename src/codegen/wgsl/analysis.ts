@@ -6,7 +6,7 @@
  * is what fuses chains of elementwise operations into one loop. A virtual tile that is costly and used more than once is made a *root*:
  * it is computed once, and stored in an array if not all of its users share the loop in which it arises.
  */
-import { type Block, type Kernel, type Operation, ops, type Value, walk } from "../../ir/index.ts";
+import { type Block, type Kernel, type Operation, ops, shapeOf, type Value, walk } from "../../ir/index.ts";
 import type { Distribution } from "./distribution.ts";
 
 /** How a dot reaches one operand: in the thread's own registers, straight from global memory, or by way of workgroup memory. */
@@ -85,7 +85,6 @@ export class Analysis {
     });
     const cost = this.#costs(operations);
     const roots = new Set<Value>();
-    const pulls = this.#pulls;
     const forced = new Set<Value>();
     for (const operation of operations.toReversed()) {
       const { results } = operation;
@@ -94,27 +93,40 @@ export class Analysis {
       if (virtual && result && !isShape(operation)) {
         const costly = (cost.get(result) ?? 0) >= cheap;
         const tile = distributionOf(result).rank > 0;
-        if ((tile && costly && ((pulls.get(result) ?? 0) > 1 || forced.has(result))) || pinned(operation))
+        if ((tile && costly && (this.pullsOf(result) > 1 || forced.has(result))) || pinned(operation))
           roots.add(result);
       }
-      const dead = !virtual && ops[operation.opcode].effect === "none" && this.#pullsOf(results) === 0;
-      for (const [i, operand] of dead ? [] : operation.operands.entries()) {
+      if (this.isDead(operation)) continue;
+      for (const [i, operand] of operation.operands.entries()) {
         const source = operation.opcode === "dot" ? [plans.get(operation)!.a, plans.get(operation)!.b][i] : undefined;
+        if (source === "memory") {
+          // The elements are computed wherever they are needed, from scalars that must be there.
+          for (const scalar of scalarsUnder(operand)) this.#count(scalar, 1, [operation]);
+          continue;
+        }
         const through = virtual && result && !roots.has(result);
-        if (source !== "memory") pulls.set(operand, this.pullsOf(operand) + (through ? this.#pullsOf(results) : 1));
+        const consumers = through ? results.flatMap((each) => [...this.#consumersOf(each)]) : [operation];
+        this.#count(operand, through ? this.#pullsOf(results) : 1, consumers);
         if (
           source === "registers" ||
           operation.opcode === "broadcast" ||
           (through && isShape(operation) && results.some((each) => forced.has(each)))
         )
           forced.add(operand);
-        const consumers = this.#consumersOf(operand);
-        if (through)
-          for (const each of results) for (const consumer of this.#consumersOf(each)) consumers.add(consumer);
-        else consumers.add(operation);
       }
     }
     this.roots = roots;
+  }
+
+  /** Whether nobody needs what an operation gives, and it does nothing else. */
+  isDead({ opcode, results }: Operation): boolean {
+    return ops[opcode].effect === "none" && this.#pullsOf(results) === 0;
+  }
+
+  #count(value: Value, pulls: number, consumers: Iterable<Operation>): void {
+    this.#pulls.set(value, this.pullsOf(value) + pulls);
+    const known = this.#consumersOf(value);
+    for (const consumer of consumers) known.add(consumer);
   }
 
   isAnchor(operation: Operation): boolean {
@@ -180,3 +192,9 @@ export class Analysis {
 const shapeOpcodes = new Set(["splat", "broadcast", "expand_dims", "trans", "reshape", "split", "join"]);
 
 export const isShape = ({ opcode }: Operation): boolean => shapeOpcodes.has(opcode);
+
+/** The scalars that the elements of a tile are computed from. */
+function scalarsUnder(value: Value): readonly Value[] {
+  if (shapeOf(value.type).length === 0) return [value];
+  return value.definition?.operands.flatMap(scalarsUnder) ?? [];
+}

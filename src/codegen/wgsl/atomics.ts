@@ -52,22 +52,27 @@ export function atomicRoot(generator: Generator, operation: Operation): Root {
       if (storage && mask)
         writer.line(`${generator.place(storage, index.at)} = ${zeroOf(heldType(results[0]!.type))};`);
       const act = (): void => {
+        // f32 addition and comparison are loops of statements, of which only the old value is left to name.
         let old: string;
-        if (opcode === "atomic_cas")
+        let done = false;
+        if (opcode === "atomic_cas") {
           old = compareExchange(generator, address, heldType(first!.type), value, generator.element(second!, index));
-        else if (dtype !== "f32") old = `${functions[attributes.kind as string]}(${address}, ${value})`;
-        else if (attributes.kind === "exchange")
-          old = `bitcast<f32>(atomicExchange(${address}, bitcast<u32>(${value})))`;
-        else old = addFloat(generator, address, value);
-        if (storage) writer.line(`${generator.place(storage, index.at)} = ${old};`);
-        else if (old.includes("(")) writer.line(`${old};`);
+          done = true;
+        } else if (dtype === "f32" && attributes.kind === "add") {
+          old = addFloat(generator, address, value);
+          done = true;
+        } else if (dtype === "f32") old = `atomicExchange(${address}, bitcast<u32>(${value}))`;
+        else old = `${functions[attributes.kind as string]}(${address}, ${value})`;
+        if (storage)
+          writer.line(`${generator.place(storage, index.at)} = ${dtype === "f32" ? `bitcast<f32>(${old})` : old};`);
+        else if (!done) writer.line(`${old};`);
       };
       writer.when([generator.firstCopy(distribution), mask && generator.element(mask, index)], act);
     },
   };
 }
 
-/** f32 addition by comparing and exchanging the bits until nobody came between. Gives the name of the old value. */
+/** f32 addition by comparing and exchanging the bits until nobody came between. Gives the name of the old bits. */
 function addFloat({ writer }: Generator, address: string, value: Expr): string {
   const old = writer.variable("old", "u32", `atomicLoad(${address})`);
   writer.nest("loop", () => {
@@ -79,7 +84,7 @@ function addFloat({ writer }: Generator, address: string, value: Expr): string {
     writer.nest(`if (${found}.exchanged)`, () => writer.line("break;"));
     writer.line(`${old} = ${found}.old_value;`);
   });
-  return `bitcast<f32>(${old})`;
+  return old.text;
 }
 
 /** WGSL's exchange may fail without reason: it is repeated while the memory holds what is expected. */

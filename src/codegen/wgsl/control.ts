@@ -42,6 +42,7 @@ function emitOperation(generator: Generator, operation: Operation, carried: Carr
     if (result && analysis.roots.has(result)) groups.promise(result, groups.add(materialise(generator, result)));
     return;
   }
+  if (analysis.isDead(operation)) return;
   switch (operation.opcode) {
     case "store":
     case "view_store":
@@ -58,11 +59,10 @@ function emitOperation(generator: Generator, operation: Operation, carried: Carr
       finishAtomic(generator, operation);
       return;
     case "reduce":
-      if (analysis.pullsOf(result!) === 0) return;
       groups.promise(result!, groups.add(reduceRoot(generator, operation)));
       return;
     case "convert_layout":
-      if (analysis.pullsOf(result!) > 0) exchange(generator, operation);
+      exchange(generator, operation);
       return;
     case "scan":
       emitScan(generator, operation);

@@ -3,7 +3,7 @@
  * while it walks along k; all loops around a piece stay loops. Where all threads of a subgroup need the same elements of b, each lane
  * fetches a part and the lanes hand them round.
  */
-import { type Operation, shapeOf, type Value } from "../../ir/index.ts";
+import { type Operation, shapeOf, type TileType, type Value } from "../../ir/index.ts";
 import type { OperandSource } from "./analysis.ts";
 import { isSoftware } from "./capabilities.ts";
 import { contiguousAxis } from "./dot-plan.ts";
@@ -12,6 +12,9 @@ import { atom, compare, deepest, type Expr, literal, precedence } from "./expres
 import type { Generator, Storage } from "./generator.ts";
 import { freeIndex, heldIndex, laneOf, type TileIndex } from "./tile-index.ts";
 import { dotTuning } from "./tuning.ts";
+
+/** What workgroup memory holds of an operand. */
+const staged: TileType = { kind: "tile", dtype: "f32", shape: [] };
 
 /** Gives the elements of an operand at rows (of a) or columns (of b) and consecutive k. */
 interface Piece {
@@ -57,8 +60,8 @@ class DotEmitter {
     const { extents } = this.#storage.distribution;
     const [m, k] = shapeOf(a.type) as [number, number];
     const n = shapeOf(b.type)[1]!;
-    const staged = (this.#sources.a === "staged" ? m : 0) + (this.#sources.b === "staged" ? n : 0);
-    this.#part = staged === 0 ? k : Math.min(k, 2 ** Math.floor(Math.log2(generator.arena.capacity / staged)));
+    const lines = (this.#sources.a === "staged" ? m : 0) + (this.#sources.b === "staged" ? n : 0);
+    this.#part = lines === 0 ? k : Math.min(k, 2 ** Math.floor(Math.log2(generator.arena.capacity / lines)));
     this.#parts = k / this.#part;
     this.#rows = Math.min(extents[0]!, 4);
     this.#columns = Math.min(extents[1]!, dotTuning(generator.capabilities).columns);
@@ -115,23 +118,20 @@ class DotEmitter {
   }
 
   #stageOperand(side: "a" | "b", part: Expr): void {
-    const { writer, arena } = this.#generator;
+    const { writer, arena, groups } = this.#generator;
     const value = side === "a" ? this.#a : this.#b;
     const distribution = this.#generator.distribution(value);
     const kAxis = side === "a" ? 1 : 0;
-    overRegisters(this.#generator, distribution, (index) => {
+    const body = (index: TileIndex): void => {
       const k = this.#generator.coordinate(index, kAxis);
       const line = this.#generator.coordinate(index, 1 - kAxis);
       const inPart = this.#parts > 1 ? compare(k.shiftRight(Math.log2(this.#part)), "==", part) : undefined;
       const within = this.#parts > 1 ? k.mask(this.#part - 1) : k;
-      const write = () =>
-        arena.write(this.#slot(side, line, within), this.#generator.element(value, index), {
-          kind: "tile",
-          dtype: "f32",
-          shape: [],
-        });
-      writer.when([this.#generator.firstCopy(distribution), inPart], write);
-    });
+      writer.when([this.#generator.firstCopy(distribution), inPart], () =>
+        arena.write(this.#slot(side, line, within), this.#generator.element(value, index), staged),
+      );
+    };
+    groups.flush(groups.add({ distribution, operation: undefined, location: undefined, inputs: [value], body }));
   }
 
   // --- the product ------------------------------------------------------------------------------------------------------------

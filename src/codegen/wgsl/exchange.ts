@@ -48,10 +48,13 @@ export function exchange(generator: Generator, operation: Operation): void {
       const inPart = parts > 1 ? compare(element.shiftRight(Math.log2(part)), "==", literal(number)) : undefined;
       writer.when([condition, inPart], () => body(parts > 1 ? element.mask(part - 1) : element));
     };
-    overRegisters(generator, from, (index) => {
+    const body = (index: TileIndex): void => {
       const value = generator.element(source!, index);
       within(index, (slot) => arena.write(slot, value, source!.type), generator.firstCopy(from));
-    });
+    };
+    groups.flush(
+      groups.add({ distribution: from, operation: undefined, location: undefined, inputs: [source!], body }),
+    );
     arena.publish();
     overRegisters(generator, storage.distribution, (index) => {
       within(index, (slot) =>

@@ -293,7 +293,10 @@ export class Generator {
         return this.#named(value, this.coordinate(index, 0).plus(literal(attributes.start as number)), floor);
       case "load":
       case "view_load":
-        return this.writer.bind(this.nameOf(value), atFloor(loadElement(this, operation, index), floor));
+        return this.writer.bind(
+          this.nameOf(value),
+          atFloor(loadElement(this, operation, index), Math.max(floor, this.writer.conditionalDepth)),
+        );
       case "add_pointer": {
         const [pointer, offset] = operands.map((operand) => this.element(operand, index)) as [Expr, Expr];
         return this.#named(value, pointer.plus(this.#lowWord(operands[1]!, offset)), floor);

@@ -53,17 +53,17 @@ fn f32_tanh(x: f32) -> f32 {
   let result = select(large, small, y < 0.15);
   return select(select(result, -result, x < 0.0), x, is_nan(x));
 }`,
-  f32_log: `// -inf for 0, inf for inf and NaN below 0, which not every implementation gives.
+  f32_log: `// -inf for 0, inf for inf, NaN below 0 and for NaN, which not every implementation gives.
 fn f32_log(x: f32) -> f32 {
   let finite = select(log(x), bitcast<f32>(0xff800000u | bitcast<u32>(x)), x == 0.0);
   let defined = select(finite, bitcast<f32>(0x7fc00000u | bitcast<u32>(x)), x < 0.0);
-  return select(defined, x, bitcast<u32>(x) == 0x7f800000u);
+  return select(defined, x, (bitcast<u32>(x) == 0x7f800000u) | is_nan(x));
 }`,
-  f32_log2: `// -inf for 0, inf for inf and NaN below 0, which not every implementation gives.
+  f32_log2: `// -inf for 0, inf for inf, NaN below 0 and for NaN, which not every implementation gives.
 fn f32_log2(x: f32) -> f32 {
   let finite = select(log2(x), bitcast<f32>(0xff800000u | bitcast<u32>(x)), x == 0.0);
   let defined = select(finite, bitcast<f32>(0x7fc00000u | bitcast<u32>(x)), x < 0.0);
-  return select(defined, x, bitcast<u32>(x) == 0x7f800000u);
+  return select(defined, x, (bitcast<u32>(x) == 0x7f800000u) | is_nan(x));
 }`,
   f32_rem: `// a - b * trunc(a / b), with the sign of a.
 fn f32_rem(a: f32, b: f32) -> f32 {

@@ -120,7 +120,7 @@ function quadElement(generator: Generator, operation: Operation, buffer: Buffer,
       opcode === "view_load"
         ? viewAddress(generator, operation, operands.slice(1), lane.base).offset
         : generator.element(operands[0]!, lane.base);
-    const floor = generator.depthOf(operation);
+    const floor = Math.max(generator.depthOf(operation), generator.writer.conditionalDepth);
     const vector = atom(`${buffer.name}[${offset.shiftRight(2)}]`, Math.max(offset.depth, floor));
     quad = generator.writer.bind(`${generator.nameOf(results[0]!)}_quad`, vector);
     generator.writer.remember(key, quad);

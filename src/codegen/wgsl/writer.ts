@@ -20,6 +20,7 @@ const newScope = (source?: string): Scope => ({ lines: [], computed: new Map(), 
 export class Writer {
   readonly names: Names;
   readonly #scopes: Scope[] = [newScope()];
+  #conditional = 0;
 
   constructor(names: Names) {
     this.names = names;
@@ -28,6 +29,11 @@ export class Writer {
   /** Depth of the innermost open scope. */
   get depth(): number {
     return this.#scopes.length - 1;
+  }
+
+  /** Depth of the innermost block that is entered under a condition: what costs something is not moved out of it. */
+  get conditionalDepth(): number {
+    return this.#conditional;
   }
 
   line(text: string, depth = this.depth): void {
@@ -77,8 +83,16 @@ export class Writer {
   /** Writes what `fill` writes under the conjunction of the conditions; undefined ones hold. */
   when(conditions: readonly (Expr | undefined)[], fill: () => void): void {
     const condition = conjunction(conditions);
-    if (condition) this.nest(`if (${condition})`, fill);
-    else fill();
+    if (!condition) {
+      fill();
+      return;
+    }
+    const outer = this.#conditional;
+    this.nest(`if (${condition})`, () => {
+      this.#conditional = this.depth;
+      fill();
+    });
+    this.#conditional = outer;
   }
 
   /** Says from which source line the following code comes, once. */
