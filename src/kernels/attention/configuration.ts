@@ -46,11 +46,7 @@ const queriesTable: Table = {
 /** The kernel of dk and dv, one gradient more, and that of the column sums. */
 const keysTable: Table = {
   cuda: (extent, terms) =>
-    extent <= 64
-      ? blocks(64 / terms, 64, 8)
-      : extent <= 128
-        ? blocks(terms === 1 ? 64 : 16, 32, 8)
-        : blocks(32 / terms, 32, 8),
+    extent <= 64 ? blocks(64 / terms, 64, 8) : extent <= 128 && terms === 1 ? blocks(32, 64, 8) : blocks(32, 32, 8),
   webgpu: queriesTable.webgpu,
   wasm: queriesTable.wasm,
   cpu: queriesTable.cpu,
