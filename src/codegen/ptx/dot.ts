@@ -35,6 +35,7 @@ type MmaPlan = Extract<DotPlan, { kind: "mma" }>;
 
 export function lowerDot(lowering: Lowering, operation: Operation): Tile {
   const { emitter } = lowering;
+  emitter.hasDots = true;
   const plan = planDot(operation, emitter.target, emitter.numWarps);
   if (plan.kind === "fma") return lowerFmaDot(lowering, operation);
   const [a, b, c] = operation.operands;

@@ -60,6 +60,8 @@ export class Emitter {
   readonly declarations = new Map<string, string>();
   /** Linear functions of the thread's index (coordinates.ts), with the block that they are in. */
   readonly threadValues = new Map<string, { readonly scope: Scope; readonly elements: readonly Element[] }>();
+  /** Whether the kernel computes products of matrices. */
+  hasDots = false;
   /** Bytes of local memory for the arguments of printf. */
   localBytes = 0;
   readonly #scopes: Scope[] = [{ nodes: [], depth: 0, outermost: 0, memo: new Map() }];

@@ -82,6 +82,8 @@ export function printModule(emitter: Emitter, options: ModuleOptions): string {
     parameters.map((parameter) => `  .param .${parameterType(parameter)} ${names.get(parameter.name)}`).join(",\n"),
     ")",
     `.maxntid ${threads}, 1, 1`,
+    // Without it ptxas spills a few registers where that makes room for one block more; dots gain nothing by more blocks.
+    ...(emitter.hasDots ? [".minnctapersm 1"] : []),
     "{",
   );
   // Untyped 32-bit registers hold floats too: instructions that look at the bits of a float then need no move.

@@ -20,7 +20,7 @@ import { readsStaged, stagedMemory } from "./dot.ts";
 import { type Element, floatImmediate, isInteger, operandOf, registerOf } from "./element.ts";
 import type { Emitter } from "./emitter.ts";
 import { isRegister, type Register, type SharedBuffer } from "./instruction.ts";
-import { addIntegers, multiplyIntegers } from "./integers.ts";
+import { addIntegers, multiplyIntegers, subtractIntegers } from "./integers.ts";
 import type { Lowering } from "./lowering.ts";
 import { SHARED_ALIGNMENT, type StagedTile, sharedStart } from "./shared.ts";
 import { Tile } from "./tile.ts";
@@ -318,7 +318,9 @@ export class Pipeline {
       const ahead = addIntegers(emitter, index, multiplyIntegers(emitter, step, distance, "i32"), "i32");
       let condition = conditions.get(distance);
       if (condition === undefined) {
-        condition = distance === 0 ? true : isBelow(emitter, ahead, to);
+        // Not index + distance < to, which may pass the largest integer.
+        const left = subtractIntegers(emitter, to, index, "i32");
+        condition = distance === 0 ? true : isBelow(emitter, multiplyIntegers(emitter, step, distance, "i32"), left);
         if (point > 0) condition = this.#afterReduction(condition);
         conditions.set(distance, condition);
       }
@@ -346,7 +348,9 @@ export class Pipeline {
   }
 }
 
-const isBelow = (emitter: Emitter, index: Element, to: Element): Element =>
-  isInteger(index) && isInteger(to)
-    ? index < to
-    : emitter.pure("pred", "setp.lt.s32", [registerOf(emitter, index, "i32"), operandOf(emitter, to, "i32")]);
+/** Whether a < b. */
+function isBelow(emitter: Emitter, a: Element, b: Element): Element {
+  if (isInteger(a) && isInteger(b)) return a < b;
+  if (isInteger(a)) return emitter.pure("pred", "setp.gt.s32", [registerOf(emitter, b, "i32"), a]);
+  return emitter.pure("pred", "setp.lt.s32", [registerOf(emitter, a, "i32"), operandOf(emitter, b, "i32")]);
+}
