@@ -1,11 +1,11 @@
 /** print and assert: what they cost nothing to, what stops a kernel. */
-import { describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { compilePtx } from "../../src/codegen/ptx/index.ts";
 import { dtypes, type Kernel, type Value } from "../../src/ir/index.ts";
 import { encode } from "../interpreter/evaluate.ts";
 import { loadTile, makeKernel, pointer, storeTile, tensor } from "../interpreter/kernels.ts";
-import { noEmulator, runPtx } from "./emulator.ts";
-import { assemble, noAssembler } from "./ptxas.ts";
+import { describeInEmulator, runPtx } from "./emulator.ts";
+import { assemble, describeWithAssembler } from "./ptxas.ts";
 
 /** Prints tiles and scalars of every dtype, pointers and views. */
 const printing: Kernel = makeKernel(
@@ -23,7 +23,7 @@ const asserting: Kernel = makeKernel({ x: pointer("i32"), out: pointer("i32") },
   storeTile(b, p.out, x, [64]);
 });
 
-describe.skipIf(noEmulator)("print and assert in the emulator", () => {
+describeInEmulator("print and assert in the emulator", () => {
   it("prints without disturbing anything", () => {
     const given = Object.fromEntries(
       dtypes.map((dtype) => [
@@ -50,7 +50,7 @@ describe.skipIf(noEmulator)("print and assert in the emulator", () => {
   });
 });
 
-describe.skipIf(noAssembler)("ptxas", () => {
+describeWithAssembler("ptxas", () => {
   it("takes print and assert", () => {
     assemble(compilePtx(printing, { target: "sm_80" }).source);
     assemble(compilePtx(asserting, { target: "sm_80" }).source);

@@ -3,6 +3,7 @@
  */
 import { existsSync } from "node:fs";
 import { pathToFileURL } from "node:url";
+import { describe } from "vitest";
 import type { CompiledKernel } from "../../src/codegen/metadata.ts";
 import { compilePtx, type PtxOptions } from "../../src/codegen/ptx/index.ts";
 import {
@@ -22,6 +23,11 @@ const folder = places.find((place) => place !== undefined && existsSync(`${place
 export const noEmulator: string | undefined = folder
   ? undefined
   : "ptxemu is not built: set TILEWRIGHT_PTXEMU to its folder";
+
+/** A suite that needs ptxemu; where that is missing, its title says so. */
+export function describeInEmulator(title: string, suite: () => void): void {
+  describe.skipIf(noEmulator)(noEmulator ? `${title} (skipped: ${noEmulator})` : title, suite);
+}
 
 export interface EmulatorReport {
   readonly ok: boolean;

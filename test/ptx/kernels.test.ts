@@ -2,15 +2,15 @@
  * The library's kernels as PTX: attention against a plain f64 reference in the emulator; where ptxas is installed, all of them assemble
  * without a warning. The references are written out here and share nothing with the compiler.
  */
-import { describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { compilePtx } from "../../src/codegen/ptx/index.ts";
 import type { Specialization } from "../../src/dsl/index.ts";
 import { libraryKernels } from "../../src/kernels/registry.ts";
 import { optimize } from "../../src/passes/index.ts";
 import { encode } from "../interpreter/evaluate.ts";
 import { type FloatDType, randomValues, roundTo } from "../support/rounding.ts";
-import { noEmulator, runPtx } from "./emulator.ts";
-import { assemble, noAssembler } from "./ptxas.ts";
+import { describeInEmulator, runPtx } from "./emulator.ts";
+import { assemble, describeWithAssembler } from "./ptxas.ts";
 
 const compileLibraryKernel = (name: string, specialization: Specialization) =>
   compilePtx(optimize(libraryKernels[name]!.definition.trace(specialization)), { target: "sm_80" });
@@ -69,7 +69,7 @@ function reference(problem: Problem, q: Float32Array, k: Float32Array, v: Float3
   return { out, lse, naiveError };
 }
 
-describe.skipIf(noEmulator)("attention in the emulator", () => {
+describeInEmulator("attention in the emulator", () => {
   for (const problem of problems)
     it(`${problem.dtype}, head dim ${problem.dim}, ${problem.queries} x ${problem.keys}${problem.causal ? ", causal" : ""}`, () => {
       const { dtype, heads, keyHeads, queries, keys, dim, causal, blocks } = problem;
@@ -133,7 +133,7 @@ function decodeFloats(dtype: FloatDType, data: ArrayLike<number | bigint>): numb
   });
 }
 
-describe.skipIf(noAssembler)("ptxas", () => {
+describeWithAssembler("ptxas", () => {
   for (const [name, { example }] of Object.entries(libraryKernels))
     for (const dtype of ["f16", "f32"] as const)
       it(`takes ${name} in ${dtype}`, () => {

@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { describe } from "vitest";
 
 /** Why tests that need ptxas are skipped; undefined where it is there. */
 export const noAssembler: string | undefined = (() => {
@@ -13,6 +14,11 @@ export const noAssembler: string | undefined = (() => {
     return "ptxas is not on the PATH";
   }
 })();
+
+/** A suite that needs ptxas; where that is missing, its title says so. */
+export function describeWithAssembler(title: string, suite: () => void): void {
+  describe.skipIf(noAssembler)(noAssembler ? `${title} (skipped: ${noAssembler})` : title, suite);
+}
 
 /** The assembler's report (`-v`). Throws its messages on an error or a warning. */
 export function assemble(source: string): string {

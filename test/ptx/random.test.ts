@@ -1,13 +1,13 @@
 /** Random kernels compute in the emulator what the interpreter computes, bit by bit, for several numbers of warps and schedules. */
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { randomKernel, sameData } from "../support/random-kernel.ts";
-import { noEmulator, runBoth } from "./emulator.ts";
+import { describeInEmulator, runBoth } from "./emulator.ts";
 
 const parameterOf = (kernel: { parameters: readonly { name: string; dtype: string }[] }, name: string) =>
   kernel.parameters.find((parameter) => parameter.name === name)!;
 
-describe.skipIf(noEmulator)("random kernels in the emulator", () => {
+describeInEmulator("random kernels in the emulator", () => {
   it("agree with the interpreter", () => {
     const random = randomKernel({ exact: true, readBack: true, dotExtents: [1, 2, 4, 8, 16, 32] });
     fc.assert(

@@ -10,8 +10,6 @@ export type DotPlan =
       readonly kind: "mma";
       readonly instruction: MmaInstruction;
       readonly contraction: MmaContraction;
-      /** Warps along M and N. */
-      readonly warpsPerCta: readonly [number, number];
     }
   | { readonly kind: "fma" };
 
@@ -19,22 +17,37 @@ export type DotPlan =
  * Halves go to the tensor cores, f32 only when tf32 is asked for; a contraction shorter than the instruction's does not, since a copy
  * would be summed twice. Rows and columns may be fewer than the instruction's: copies compute copies.
  */
-export function planDot(operation: Operation, target: TargetInfo, numWarps: number): DotPlan {
-  const [a, b] = operation.operands;
+export function planDot(operation: Operation, target: TargetInfo): DotPlan {
+  const [a] = operation.operands;
   const dtype: DType = a!.type.dtype;
-  const [m, k] = shapeOf(a!.type) as [number, number];
-  const n = shapeOf(b!.type)[1]!;
+  const k = shapeOf(a!.type)[1]!;
   const half = dtype === "f16" || dtype === "bf16";
   if (!half && operation.attributes.precision !== "tf32") return { kind: "fma" };
   if (k < (half ? 16 : 8)) return { kind: "fma" };
-  // All along the rows as far as each warp has 16 of its own: rows are then reduced within four lanes.
-  const alongM = Math.min(numWarps, Math.max(1, m / 16));
-  const alongN = Math.min(numWarps / alongM, Math.max(1, n / 8));
-  // Warps for which there is neither repeat the rows.
-  const warpsPerCta = [numWarps / alongN, alongN] as const;
   return half
-    ? { kind: "mma", instruction: target.mma.half, contraction: "standard", warpsPerCta }
-    : { kind: "mma", instruction: target.mma.tf32, contraction: "accumulator", warpsPerCta };
+    ? { kind: "mma", instruction: target.mma.half, contraction: "standard" }
+    : { kind: "mma", instruction: target.mma.tf32, contraction: "accumulator" };
+}
+
+/**
+ * Warps along M and N of an [M, N] tile of accumulators. `byRows`: all along the rows as far as each warp has 16 of its own, so that rows
+ * are reduced within four lanes and the result is the next dot's operand as it is. Otherwise each warp has a box as square as
+ * can be, for which it loads the fewest rows of a and columns of b.
+ */
+export function warpGrid(
+  [m, n]: readonly [number, number],
+  numWarps: number,
+  byRows: boolean,
+): readonly [number, number] {
+  const mostAlongM = Math.min(numWarps, Math.max(1, m / 16));
+  const mostAlongN = Math.min(numWarps, Math.max(1, n / 8));
+  let alongM = mostAlongM;
+  if (!byRows)
+    for (let fewer = alongM / 2; fewer >= 1 && numWarps / fewer <= mostAlongN; fewer /= 2)
+      if (m / fewer + (n * fewer) / numWarps <= m / alongM + (n * alongM) / numWarps) alongM = fewer;
+  const alongN = Math.min(numWarps / alongM, mostAlongN);
+  // Warps for which there is neither repeat the rows.
+  return [numWarps / alongN, alongN];
 }
 
 /** The accumulators of a dot by multiply-adds: a micro-tile of up to 8 x 4 a thread, so that 12 values feed 32 instructions. */

@@ -36,7 +36,7 @@ type MmaPlan = Extract<DotPlan, { kind: "mma" }>;
 export function lowerDot(lowering: Lowering, operation: Operation): Tile {
   const { emitter } = lowering;
   emitter.hasDots = true;
-  const plan = planDot(operation, emitter.target, emitter.numWarps);
+  const plan = planDot(operation, emitter.target);
   if (plan.kind === "fma") return lowerFmaDot(lowering, operation);
   const [a, b, c] = operation.operands;
   const accumulator = lowering.tile(c!);
@@ -206,9 +206,7 @@ export function lowerConvert(lowering: Lowering, operation: Operation): Tile | S
 
 /** Whether operand `index` of the operation is one that tensor cores take from shared memory. */
 export const readsStaged = ({ emitter }: Lowering, operation: Operation, index: number): boolean =>
-  operation.opcode === "dot" &&
-  (index === 0 || index === 1) &&
-  planDot(operation, emitter.target, emitter.numWarps).kind === "mma";
+  operation.opcode === "dot" && (index === 0 || index === 1) && planDot(operation, emitter.target).kind === "mma";
 
 /** How an operand written from `writer` and read in `reader` lies in shared memory. */
 export function stagedMemory(kind: DType, writer: LinearLayout, reader: LinearLayout): LinearLayout {

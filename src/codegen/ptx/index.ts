@@ -4,7 +4,7 @@
  * import `support`, `ir`, `passes` and `layout`.
  */
 import type { Kernel } from "../../ir/index.ts";
-import { assignLayouts } from "../../layout/index.ts";
+import { assignLayouts, type LaidOutKernel } from "../../layout/index.ts";
 import { CompileError } from "../../support/errors.ts";
 import { type CompiledKernel, launchArguments, launchParameters } from "../metadata.ts";
 import { allocateShared } from "./allocate.ts";
@@ -17,7 +17,7 @@ import { Lowering } from "./lowering.ts";
 import { identifier, nameParameters, printModule } from "./module.ts";
 import { ptxPolicy } from "./policy.ts";
 import { findRoots } from "./roots.ts";
-import { targetInfo } from "./target.ts";
+import { type TargetInfo, targetInfo } from "./target.ts";
 
 export { type TargetInfo, targetInfo, targets } from "./target.ts";
 
@@ -30,7 +30,11 @@ export interface PtxOptions {
   readonly contract?: boolean;
   /** Name the author's lines in comments and `.loc`; true if missing. */
   readonly lineInfo?: boolean;
+  /** Turns of a loop whose loads for dots are in shared memory or on their way; the kernel's hint, or 3, if missing; 1 for none ahead. */
+  readonly numStages?: number;
 }
+
+const DEFAULT_STAGES = 3;
 
 /** Throws `CompileError`: `UNKNOWN_TARGET`, `NUM_WARPS`, `SHARED_MEMORY`. */
 export function compilePtx(kernel: Kernel, options: PtxOptions): CompiledKernel {
@@ -42,11 +46,30 @@ export function compilePtx(kernel: Kernel, options: PtxOptions): CompiledKernel 
       `kernel "${kernel.name}": numWarps must be a power of two up to ${target.maxWarps}, got ${numWarps}`,
     );
   const laidOut = assignLayouts(kernel, ptxPolicy(kernel, target, numWarps));
+  const numStages = options.numStages ?? kernel.hints.numStages ?? DEFAULT_STAGES;
+  const generateWith = (stages: number) =>
+    generate(kernel, laidOut, target, { ...options, numWarps, numStages: stages });
+  try {
+    return generateWith(numStages);
+  } catch (error) {
+    // What a loop needs besides its pipeline is estimated. Loads ahead are never worth failing for.
+    if (!(error instanceof CompileError) || error.code !== "SHARED_MEMORY" || numStages === 1) throw error;
+    return generateWith(1);
+  }
+}
+
+function generate(
+  kernel: Kernel,
+  laidOut: LaidOutKernel,
+  target: TargetInfo,
+  options: PtxOptions & { readonly numWarps: number; readonly numStages: number },
+): CompiledKernel {
   const roots = findRoots(laidOut.kernel);
-  const emitter = new Emitter(target, numWarps);
+  const emitter = new Emitter(target, options.numWarps);
   const lowering = new Lowering(laidOut.kernel, emitter, laidOut.layouts, roots, {
     contract: options.contract ?? true,
     lineInfo: options.lineInfo ?? true,
+    numStages: options.numStages,
   });
   const launched = launchArguments(kernel.parameters, roots.access);
   const parameters = launchParameters(launched, "i64");

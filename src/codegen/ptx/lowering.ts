@@ -14,6 +14,8 @@ import { Tile, type View } from "./tile.ts";
 export interface LoweringOptions extends ElementwiseOptions {
   /** Emit `.loc` and comments that name the author's lines. */
   readonly lineInfo: boolean;
+  /** See PtxOptions. */
+  readonly numStages: number;
 }
 
 /** What stands for an IR value: a tile in registers, one that waits in shared memory for a dot, or a view. */

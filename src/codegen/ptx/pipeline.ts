@@ -25,9 +25,6 @@ import type { Lowering } from "./lowering.ts";
 import { SHARED_ALIGNMENT, type StagedTile, sharedStart } from "./shared.ts";
 import { Tile } from "./tile.ts";
 
-/** Turns in flight where the author says nothing. */
-const DEFAULT_STAGES = 3;
-
 /** A load with its place: in a ring of the pipeline's depth or alone. */
 interface Stream {
   readonly prefetch: Prefetch;
@@ -52,7 +49,7 @@ export interface LoopRange {
 
 /** The pipeline of a loop, made before the loop; undefined where nothing can be loaded ahead. */
 export function openPipeline(lowering: Lowering, loop: Operation, range: LoopRange): Pipeline | undefined {
-  const stages = lowering.kernel.hints.numStages ?? DEFAULT_STAGES;
+  const stages = lowering.options.numStages;
   if (!lowering.emitter.target.asyncCopy || stages < 2) return undefined;
   const candidates = findPrefetches(loop, {
     usersOf: (value) => lowering.uses.get(value) ?? [],

@@ -24,7 +24,7 @@ import {
   vectorWidth,
 } from "../../layout/index.ts";
 import { analyzeAxes, pointerAccess, viewAccess } from "../../passes/index.ts";
-import { type DotPlan, fmaLayout, planDot } from "./dot-plan.ts";
+import { type DotPlan, fmaLayout, planDot, warpGrid } from "./dot-plan.ts";
 import { scanLayout } from "./scan.ts";
 import type { TargetInfo } from "./target.ts";
 
@@ -54,9 +54,36 @@ function usersIn(kernel: Kernel): Map<Value, Operation[]> {
   return users;
 }
 
+/** Whether the result of a dot goes into another dot as an operand, or into a reduction or scan: then all dots share out rows alike. */
+function dotsMeet(kernel: Kernel, usersOf: (value: Value) => readonly Operation[]): boolean {
+  /** What loops carry and branches give: a dot's result that is yielded counts as all of it, which is enough to tell. */
+  const carried: Value[] = [];
+  const dots: Value[] = [];
+  walk(kernel.body, ({ opcode, results, blocks }) => {
+    if (opcode === "dot") dots.push(...results);
+    if (blocks.length > 0) carried.push(...results, ...blocks.flatMap(({ parameters }) => parameters.slice(1)));
+  });
+  const seen = new Set<Value>();
+  const meets = (value: Value): boolean => {
+    if (seen.has(value)) return false;
+    seen.add(value);
+    return usersOf(value).some((user) => {
+      if (user.opcode === "reduce" || user.opcode === "scan") return true;
+      if (user.opcode === "dot" && user.operands.indexOf(value) < 2) return true;
+      return (user.opcode === "yield" ? carried : user.results).some(meets);
+    });
+  };
+  return dots.some(meets);
+}
+
 export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number): LayoutPolicy {
   const analysis = analyzeAxes(kernel);
   let users: ReadonlyMap<Value, readonly Operation[]> | undefined;
+  const usersOf = (value: Value): readonly Operation[] => {
+    users ??= usersIn(kernel);
+    return users.get(value) ?? [];
+  };
+  let byRows: boolean | undefined;
   const coalesced = (shape: readonly number[], contiguous: number, axis: number): LinearLayout => {
     const others = shape.map((_, i) => i).filter((i) => i !== axis);
     const order = shape.length === 0 ? [] : [axis, ...others.reverse()];
@@ -111,7 +138,7 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
           return { operands: [layout], results: [layout] };
         }
         case "dot":
-          return dotAnchor(planDot(operation, target, numWarps), operands, primaryOf);
+          return dotAnchor(planDot(operation, target), operands, primaryOf);
         default:
           return undefined;
       }
@@ -123,8 +150,7 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
   };
 
   function isOnlySpread(value: Value): boolean {
-    users ??= usersIn(kernel);
-    const all = users.get(value) ?? [];
+    const all = usersOf(value);
     const isSpread = (user: Operation): boolean =>
       user.opcode === "expand_dims" || (ops[user.opcode].elementwise === true && isOnlySpread(user.results[0]!));
     return all.length > 0 && all.every(isSpread);
@@ -149,7 +175,9 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
       const own = (value: Value): LinearLayout => primaryOf(value) ?? plain(value.type as TileType);
       return { operands: [own(a!), own(b!), accumulator], results: [accumulator], weight: DOT_WEIGHT };
     }
-    const { instruction, contraction, warpsPerCta } = plan;
+    const { instruction, contraction } = plan;
+    byRows ??= dotsMeet(kernel, usersOf);
+    const warpsPerCta = warpGrid([m, n], numWarps, byRows);
     const accumulator = mmaLayout({ instruction, contraction, warpsPerCta, role: "accumulator", shape: [m, n] });
     return {
       operands: [

@@ -1,0 +1,193 @@
+/**
+ * Loads that feed dots in loops are copied ahead (cp.async): the results are those of the interpreter, for every depth, number of turns and edge,
+ * without a race, a missing wait or a bank conflict; and the loop holds one barrier and no load. Operands are small integers: all
+ * sums are exact, so results are equal.
+ */
+import { describe, expect, it } from "vitest";
+import { compilePtx, type PtxOptions } from "../../src/codegen/ptx/index.ts";
+import { kernel, tl } from "../../src/dsl/index.ts";
+import type { DType } from "../../src/ir/index.ts";
+import { optimize } from "../../src/passes/index.ts";
+import { randomData } from "../support/random-data.ts";
+import { describeInEmulator, runBoth } from "./emulator.ts";
+import { instructionsOfLoops } from "./loops.ts";
+
+const matmul = kernel({
+  name: "matmul",
+  constants: { M: 64, N: 32, K: 32, TRANSPOSED: false },
+  params: { a: tl.tensor("T", 2), b: tl.tensor("T", 2), out: tl.tensor("f32", 2) },
+  grid: () => [1],
+  body(p, { M, N, K, TRANSPOSED }) {
+    const { acc } = tl.loop({ to: p.a.shape(1), step: K }, { acc: tl.zeros([M, N], "f32") }, (k, s) => {
+      const b = TRANSPOSED ? p.b.load([0, k], [N, K]).trans() : p.b.load([k, 0], [K, N]);
+      return { acc: tl.dot(p.a.load([0, k], [M, K]), b, s.acc) };
+    });
+    p.out.store([0, 0], acc);
+  },
+});
+
+const trace = (constants: Record<string, number | boolean>, T: DType) =>
+  optimize(matmul.trace({ constants: constants as never, dtypes: { T } }));
+
+function problem(T: DType, [m, n, k]: readonly [number, number, number], transposed = false) {
+  return {
+    a: { data: randomData(T, m * k, 1, true), shape: [m, k] },
+    b: { data: randomData(T, k * n, 2, true), shape: transposed ? [n, k] : [k, n] },
+    out: { data: new Float32Array(m * n), shape: [m, n] },
+  };
+}
+
+describeInEmulator("copies ahead in the emulator", () => {
+  for (const numStages of [1, 2, 3, 4])
+    it(`loops of 0, 1, 2 and 5 turns, ${numStages} stages`, () => {
+      for (const turns of [0, 1, 2, 5])
+        for (const transposed of [false, true]) {
+          const launch = { arguments: problem("f16", [64, 32, 32 * turns], transposed) };
+          const { expected, actual } = runBoth(trace({ TRANSPOSED: transposed }, "f16"), launch, { numStages });
+          expect(actual.out).toEqual(expected.out);
+        }
+    });
+
+  it("edges: what lies outside becomes 0, whatever part of a vector exists", () => {
+    // Rows stay aligned: strides are multiples of 8 elements, as the kernel's facts promise.
+    for (const [m, n, k] of [
+      [50, 30, 70],
+      [64, 32, 65],
+      [1, 1, 7],
+      [63, 25, 96],
+    ] as const)
+      for (const numWarps of [1, 4]) {
+        const stride = (length: number) => Math.ceil(length / 8) * 8;
+        const view = (rows: number, columns: number, seed: number) => ({
+          data: randomData("bf16", rows * stride(columns), seed, true),
+          shape: [rows, columns],
+          strides: [stride(columns), 1],
+        });
+        const out = { data: new Float32Array(m * stride(n)), shape: [m, n], strides: [stride(n), 1] };
+        const launch = { arguments: { a: view(m, k, 3), b: view(k, n, 4), out } };
+        const { expected, actual } = runBoth(trace({}, "bf16"), launch, { numWarps });
+        expect(actual.out).toEqual(expected.out);
+      }
+  });
+
+  it("tf32 operands, which are rounded when they are read", () => {
+    const kernel32 = kernel({
+      name: "matmul_tf32",
+      params: { a: tl.tensor("f32", 2), b: tl.tensor("f32", 2), out: tl.tensor("f32", 2) },
+      grid: () => [1],
+      body(p) {
+        const { acc } = tl.loop({ to: p.a.shape(1), step: 32 }, { acc: tl.zeros([32, 32], "f32") }, (k, s) => ({
+          acc: tl.dot(p.a.load([0, k], [32, 32]), p.b.load([k, 0], [32, 32]), s.acc, { precision: "tf32" }),
+        }));
+        p.out.store([0, 0], acc);
+      },
+    });
+    const launch = { arguments: problem("f32", [32, 32, 96]) };
+    const { expected, actual } = runBoth(optimize(kernel32.trace({})), launch);
+    expect(actual.out).toEqual(expected.out);
+    expect(compilePtx(optimize(kernel32.trace({})), { target: "sm_80" }).source).toContain("cp.async.ca");
+  });
+
+  it("masked loads through pointers", () => {
+    const gathered = kernel({
+      name: "pointers",
+      params: { a: tl.pointer("f16"), out: tl.tensor("f32", 2), length: tl.scalar("i32") },
+      grid: () => [1],
+      body(p) {
+        const row = tl.arange(0, 32).perRow();
+        const column = tl.arange(0, 32).perColumn();
+        const { acc } = tl.loop({ to: p.length, step: 32 }, { acc: tl.zeros([32, 32], "f32") }, (k, s) => {
+          const at = row.mul(128).add(column.add(k));
+          const tile = tl.load(p.a.add(at), { mask: row.lt(20) });
+          return { acc: tl.dot(tile, tile.trans(), s.acc) };
+        });
+        p.out.store([0, 0], acc);
+      },
+    });
+    const traced = optimize(gathered.trace({ facts: { a: { alignment: 16 } } }));
+    const launch = {
+      arguments: {
+        a: { data: randomData("f16", 32 * 128, 5, true) },
+        out: { data: new Float32Array(1024), shape: [32, 32] },
+        length: 128,
+      },
+    };
+    const { expected, actual } = runBoth(traced, launch);
+    expect(actual.out).toEqual(expected.out);
+    expect(compilePtx(traced, { target: "sm_80" }).source).toContain("cp.async.cg");
+  });
+
+  it("two dots with room for one place of each tile: copies in the middle of the turn", () => {
+    const chained = kernel({
+      name: "chained",
+      params: { q: tl.tensor("f16", 2), k: tl.tensor("f16", 2), v: tl.tensor("f16", 2), out: tl.tensor("f32", 2) },
+      grid: () => [1],
+      body(p) {
+        const q = p.q.load([0, 0], [64, 128]);
+        const { acc } = tl.loop({ to: p.k.shape(0), step: 64 }, { acc: tl.zeros([64, 128], "f32") }, (n, s) => {
+          const scores = tl.dot(q, p.k.load([n, 0], [64, 128]).trans()).mul(2 ** -6);
+          return { acc: tl.dot(scores.to("f16"), p.v.load([n, 0], [64, 128]), s.acc) };
+        });
+        p.out.store([0, 0], acc);
+      },
+    });
+    const ones = (rows: number, seed: number) => {
+      const data = randomData("f16", rows * 128, seed, true);
+      // 0 and ±1, so that scores of 128 products are integers that f16 holds.
+      for (let i = 0; i < data.length; i++) data[i] = [0, 0x3c00, 0xbc00][Number(data[i]) % 3]!;
+      return { data, shape: [rows, 128] };
+    };
+    const launch = {
+      arguments: {
+        q: ones(64, 1),
+        k: ones(192, 2),
+        v: ones(192, 3),
+        out: { data: new Float32Array(64 * 128), shape: [64, 128] },
+      },
+    };
+    // 2 warps: room for four blocks a multiprocessor leaves 41 KiB for tiles of 16 KiB.
+    const { expected, actual, report } = runBoth(optimize(chained.trace({})), launch, { numWarps: 2 });
+    expect(actual.out).toEqual(expected.out);
+    expect(report.stats.sharedWavefronts).toBe(report.stats.sharedAccesses);
+  });
+});
+
+describe("the loop of a pipeline", () => {
+  const loopOf = (options: Partial<PtxOptions> = {}) =>
+    instructionsOfLoops(compilePtx(trace({}, "f16"), { target: "sm_80", ...options }).source)[0]!;
+
+  it("has one barrier and one wait, and loads nothing to registers", () => {
+    const loop = loopOf();
+    const count = (prefix: string) => loop.filter((opcode) => opcode.startsWith(prefix)).length;
+    expect(count("bar.")).toBe(1);
+    expect(count("cp.async.wait_group")).toBe(1);
+    expect(count("cp.async.commit_group")).toBe(1);
+    // 64 x 32 and 32 x 32 halves by 128 threads, 16 bytes each.
+    expect(count("cp.async.cg")).toBe(2 + 1);
+    expect(count("ld.global") + count("st.shared")).toBe(0);
+  });
+
+  it("keeps as many turns in shared memory as asked for, and none ahead for 1", () => {
+    for (const numStages of [2, 3, 4]) {
+      const { metadata } = compilePtx(trace({}, "f16"), { target: "sm_80", numStages });
+      expect(metadata.sharedMemory.static).toBe(numStages * (64 + 32) * 32 * 2);
+    }
+    expect(loopOf({ numStages: 1 }).some((opcode) => opcode.startsWith("cp.async"))).toBe(false);
+  });
+
+  it("is not made where the loop writes memory", () => {
+    const writing = kernel({
+      name: "writing",
+      params: { a: tl.tensor("f16", 2), out: tl.tensor("f32", 2) },
+      grid: () => [1],
+      body(p) {
+        tl.loop({ to: p.a.shape(0), step: 16 }, {}, (row) => {
+          const a = p.a.load([row, 0], [16, 16]);
+          p.out.store([row, 0], tl.dot(a, a));
+          return {};
+        });
+      },
+    });
+    expect(compilePtx(optimize(writing.trace({})), { target: "sm_80" }).source).not.toContain("cp.async");
+  });
+});
