@@ -18,7 +18,7 @@ import {
   registerOf,
 } from "./element.ts";
 import type { Emitter } from "./emitter.ts";
-import { address, type Operand } from "./instruction.ts";
+import { address, type Operand, type SharedBuffer } from "./instruction.ts";
 import { addIntegers, multiplyIntegers, subtractIntegers } from "./integers.ts";
 import type { Lowering } from "./lowering.ts";
 import { type StagedPlace, sharedAddresses } from "./shared.ts";
@@ -37,26 +37,27 @@ export interface CopySource {
   readonly remaining: readonly Element[] | undefined;
 }
 
-/** One instruction: `bytes` from `base + offset` to where the tile's element `register` lies. */
-interface Piece {
-  readonly base: Element;
-  readonly offset: number;
+/** One instruction: so many bytes from the element in `register` on. */
+export interface CopyPiece {
   readonly register: number;
   readonly bytes: number;
-  readonly mask: Element | undefined;
 }
 
-/** The source of a load whose operands have been lowered; undefined for a load that has no such copy. */
-export function copySource(lowering: Lowering, load: Operation): CopySource | undefined {
+/**
+ * The source of a load whose operands have been lowered, for the given registers of its layout (all if missing); undefined for a load that
+ * has no such copy.
+ */
+export function copySource(lowering: Lowering, load: Operation, registers?: readonly number[]): CopySource | undefined {
   const { emitter } = lowering;
   const [first, ...rest] = load.operands;
   const kind = first!.type.dtype;
   if (kind === "bool" || shapeOf(load.results[0]!.type).length !== 2) return undefined;
-  if (load.opcode === "view_load") return { kind, ...copyWindow(lowering, load) };
-  const [mask, other] = rest.map((value) => lowering.tile(value).elements(emitter));
+  if (load.opcode === "view_load") return { kind, ...copyWindow(lowering, load, registers) };
+  const pick = (list: readonly Element[]) => (registers ? registers.map((register) => list[register]!) : list);
+  const [mask, other] = rest.map((value) => pick(lowering.tile(value).elements(emitter)));
   // Only zeros come for free.
   if (other?.some((element) => !isZero(element))) return undefined;
-  return { kind, addresses: lowering.tile(first!).elements(emitter), masks: mask, remaining: undefined };
+  return { kind, addresses: pick(lowering.tile(first!).elements(emitter)), masks: mask, remaining: undefined };
 }
 
 const isZero = (element: Element): boolean =>
@@ -64,13 +65,19 @@ const isZero = (element: Element): boolean =>
     ? Number(element) === 0
     : typeof element === "object" && element.kind === "float" && element.bits === 0;
 
-/** The instructions of a copy, undefined where one would be too narrow. `addresses`: of each register's element in shared memory. */
-function piecesOf(source: CopySource, targets: readonly Element[], maxBytes: number): Piece[] | undefined {
+/** The instructions that copy a tile to `memory`: the same in every turn. Undefined where one would be too narrow. */
+export function planCopy(
+  emitter: Emitter,
+  source: CopySource,
+  layout: LinearLayout,
+  memory: LinearLayout,
+): CopyPiece[] | undefined {
+  const targets = sharedAddresses(emitter, layout, memory, source.kind);
   const size = bytesOf(source.kind);
   // A register without a copy would keep what was in memory before.
   if (source.masks?.includes(false)) return undefined;
-  const pieces: Piece[] = [];
-  for (const { base, offset, registers, mask } of groupAccesses({ ...source, dtype: source.kind }, maxBytes)) {
+  const pieces: CopyPiece[] = [];
+  for (const { registers } of groupAccesses({ ...source, dtype: source.kind }, emitter.target.maxVectorBytes)) {
     // A vector in global memory is one in shared memory too, or several.
     let count = registers.length;
     const chunk = (i: number): readonly number[] => registers.slice(i, i + count);
@@ -78,8 +85,7 @@ function piecesOf(source: CopySource, targets: readonly Element[], maxBytes: num
       registers.every((_, i) => i % count !== 0 || isOnePiece(source, targets, chunk(i), size));
     while (!fits()) count /= 2;
     if (count * size < NARROWEST) return undefined;
-    for (let i = 0; i < registers.length; i += count)
-      pieces.push({ base, offset: offset + i * size, register: registers[i]!, bytes: count * size, mask });
+    for (let i = 0; i < registers.length; i += count) pieces.push({ register: registers[i]!, bytes: count * size });
   }
   return pieces;
 }
@@ -107,43 +113,48 @@ function isAhead(element: Element, from: Element, distance: number): boolean {
   return a!.base === b!.base && a!.offset - b!.offset === distance;
 }
 
-/** Whether the load has a copy to a tile in `memory`. */
-export function canCopy(emitter: Emitter, source: CopySource, layout: LinearLayout, memory: LinearLayout): boolean {
-  const targets = sharedAddresses(emitter, layout, memory, source.kind);
-  return piecesOf(source, targets, emitter.target.maxVectorBytes) !== undefined;
+/** A copy of a tile: what to issue, and where it goes. */
+export interface Copy {
+  readonly pieces: readonly CopyPiece[];
+  readonly layout: LinearLayout;
+  readonly memory: LinearLayout;
+  readonly place: StagedPlace;
 }
 
-/** Issues the copy of a tile to `place`, unless `condition` (alike in all threads) is false. */
+/** Issues a copy, unless `condition` (alike in all threads) is false. `source` is for the pieces' registers. */
 export function issueCopy(
   emitter: Emitter,
   source: CopySource,
-  layout: LinearLayout,
-  memory: LinearLayout,
-  { buffer, group = emitter.accessGroup(), ...origin }: StagedPlace,
+  { pieces, layout, memory, place }: Copy,
   condition: Element,
 ): void {
-  const targets = sharedAddresses(emitter, layout, memory, source.kind, origin);
+  const { buffer, group = emitter.accessGroup(), ...origin } = place;
+  const registers = pieces.map(({ register }) => register);
+  const targets = sharedAddresses(emitter, layout, memory, source.kind, origin, registers);
   const guard = guardOf(emitter, condition, ownerGuard(emitter, layout));
   const access = { kind: "write", place: buffer, group } as const;
-  for (const piece of piecesOf(source, targets, emitter.target.maxVectorBytes)!) {
-    const target = targets[piece.register]!;
-    const to = isSum(target)
-      ? address(target.base, target.offset, buffer)
-      : address(registerOf(emitter, target, "i32"), 0, buffer);
-    const from = address(registerOf(emitter, piece.base, "pointer"), piece.offset);
-    const size = sourceSize(emitter, source, piece);
+  pieces.forEach(({ bytes }, i) => {
+    const to = addressOf(emitter, targets[i]!, "i32", buffer);
+    const from = addressOf(emitter, source.addresses[i]!, "pointer");
+    const size = sourceSize(emitter, source, i, bytes);
     // Past the first-level cache, which a tile that is read once would only pollute; only the widest copies can.
-    const cache = piece.bytes === 16 ? "cg" : "ca";
-    emitter.emit(`cp.async.${cache}.shared.global`, [to, from, piece.bytes, ...(size === undefined ? [] : [size])], {
+    const cache = bytes === 16 ? "cg" : "ca";
+    emitter.emit(`cp.async.${cache}.shared.global`, [to, from, bytes, ...(size === undefined ? [] : [size])], {
       guard,
       access,
     });
-  }
+  });
 }
 
-/** The bytes that exist; undefined for all. */
-function sourceSize(emitter: Emitter, source: CopySource, { register, bytes, mask }: Piece): Operand | undefined {
-  const remaining = source.remaining?.[register];
+const addressOf = (emitter: Emitter, element: Element, kind: ElementKind, buffer?: SharedBuffer) =>
+  isSum(element)
+    ? address(element.base, element.offset, buffer)
+    : address(registerOf(emitter, element, kind), 0, buffer);
+
+/** The bytes that exist of element `i` and those after it; undefined for all. */
+function sourceSize(emitter: Emitter, source: CopySource, i: number, bytes: number): Operand | undefined {
+  const remaining = source.remaining?.[i];
+  const mask = source.masks?.[i];
   let size: Element = bytes;
   if (remaining !== undefined) {
     const exist = multiplyIntegers(emitter, remaining, bytesOf(source.kind), "i32");

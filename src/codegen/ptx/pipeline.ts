@@ -15,7 +15,7 @@ import type { Operation, Value } from "../../ir/index.ts";
 import { conversionBetween, type LinearLayout, layoutOfTranspose } from "../../layout/index.ts";
 import { findPrefetches, type Prefetch } from "../../passes/index.ts";
 import { bytesOf } from "./access.ts";
-import { type CopySource, canCopy, copySource, issueCopy } from "./async-copy.ts";
+import { type CopyPiece, type CopySource, copySource, issueCopy, planCopy } from "./async-copy.ts";
 import { readsStaged, stagedMemory } from "./dot.ts";
 import { type Element, floatImmediate, isInteger, operandOf, registerOf } from "./element.ts";
 import type { Emitter } from "./emitter.ts";
@@ -28,6 +28,7 @@ import { Tile } from "./tile.ts";
 /** A load with its place: in a ring of the pipeline's depth or alone. */
 interface Stream {
   readonly prefetch: Prefetch;
+  readonly pieces: readonly CopyPiece[];
   readonly layout: LinearLayout;
   readonly memory: LinearLayout;
   readonly bytes: number;
@@ -87,7 +88,7 @@ function otherBytes(lowering: Lowering, loop: Operation, streams: readonly Candi
   return bytes;
 }
 
-type Candidate = Pick<Stream, "prefetch" | "layout" | "memory" | "bytes" | "kind">;
+type Candidate = Pick<Stream, "prefetch" | "pieces" | "layout" | "memory" | "bytes" | "kind">;
 
 function describe(lowering: Lowering, loop: Operation, prefetch: Prefetch, range: LoopRange): Candidate | undefined {
   const { emitter } = lowering;
@@ -97,9 +98,10 @@ function describe(lowering: Lowering, loop: Operation, prefetch: Prefetch, range
   const source = sourceAt(lowering, loop, prefetch, range.from);
   if (!source) return undefined;
   const memory = stagedMemory(kind, layout, readerLayout(lowering, prefetch));
-  if (!canCopy(emitter, source, layout, memory)) return undefined;
+  const pieces = planCopy(emitter, source, layout, memory);
+  if (!pieces) return undefined;
   const bytes = Math.ceil((bytesOf(kind) << layout.outBits) / SHARED_ALIGNMENT) * SHARED_ALIGNMENT;
-  return { prefetch, layout, memory, bytes, kind };
+  return { prefetch, pieces, layout, memory, bytes, kind };
 }
 
 /** The layout in which the first reader wants the loaded tile, with the axes as they are loaded. */
@@ -122,10 +124,11 @@ function sourceAt(
   loop: Operation,
   { load, slice }: Prefetch,
   index: Element,
+  registers?: readonly number[],
 ): CopySource | undefined {
   lowering.values.set(loop.blocks[0]!.parameters[0]!, Tile.ofElements("i32", undefined, [index]));
   for (const operation of slice) lowering.lowerOperation(operation);
-  return copySource(lowering, load);
+  return copySource(lowering, load, registers);
 }
 
 interface Plan {
@@ -329,19 +332,13 @@ export class Pipeline {
     });
   }
 
-  #issue({ prefetch, layout, memory, ring, offset }: Stream, index: Element, condition: Element, stage: number): void {
+  #issue({ prefetch, ring, offset, ...copy }: Stream, index: Element, condition: Element, stage: number): void {
     const { emitter } = this.#lowering;
-    const source = sourceAt(this.#lowering, this.#loop, prefetch, index)!;
+    const registers = copy.pieces.map(({ register }) => register);
+    const source = sourceAt(this.#lowering, this.#loop, prefetch, index, registers)!;
     const start = ring && this.#filling ? { start: this.#filling } : {};
-    const buffer = ring ? this.#ring : this.#single;
-    issueCopy(
-      emitter,
-      source,
-      layout,
-      memory,
-      { buffer, offset: offset + stage, group: this.#group, ...start },
-      condition,
-    );
+    const place = { buffer: ring ? this.#ring : this.#single, offset: offset + stage, group: this.#group, ...start };
+    issueCopy(emitter, source, { ...copy, place }, condition);
   }
 }
 

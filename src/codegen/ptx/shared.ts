@@ -54,18 +54,20 @@ export interface StagedPlace {
 
 const log2 = (size: number): number => 31 - Math.clz32(size);
 
-/** The address of each register's element within a buffer whose layout is `memory`: the buffer's own place is added by the operand. */
+/** The address of each register's element (of those in `registers`, if given) within a buffer whose layout is `memory`: the buffer's own place is added by the operand. */
 export function sharedAddresses(
   emitter: Emitter,
   layout: LinearLayout,
   memory: LinearLayout,
   kind: ElementKind,
   { start, offset = 0 }: { readonly start?: Register; readonly offset?: number } = {},
+  registers?: readonly number[],
 ): Element[] {
   const offsets = sharedOffsets(layout, memory);
   const shift = log2(bytesOf(kind));
   const columns = threadColumns(offsets).map((column) => column << shift);
-  return registerOffsets(offsets).map(({ xor, add }): Element => {
+  const all = registerOffsets(offsets);
+  return (registers ? registers.map((register) => all[register]!) : all).map(({ xor, add }): Element => {
     const base = sharedAddress(emitter, columns, xor << shift, start);
     const distance = (add << shift) + offset;
     return distance === 0 ? base : { kind: "sum", base, offset: distance };

@@ -26,6 +26,8 @@ interface Window {
   readonly shape: readonly number[];
   readonly inBounds: readonly boolean[];
   readonly layout: LinearLayout | undefined;
+  /** The registers of the layout that are asked about; all if missing. */
+  readonly registers?: readonly number[];
 }
 
 export function lowerViewLoad(lowering: Lowering, operation: Operation): Tile {
@@ -108,10 +110,15 @@ function windowOf(lowering: Lowering, operation: Operation, indices: readonly Va
   };
 }
 
-/** What a copy of the window (async-copy.ts) reads: bounds along the last axis are counts of elements, so that they need no alignment. */
-export function copyWindow(lowering: Lowering, operation: Operation): Omit<CopySource, "kind"> {
+/** What a copy of the window (async-copy.ts) reads for the given registers: bounds along the last axis are counts of elements, so that they need no alignment. */
+export function copyWindow(
+  lowering: Lowering,
+  operation: Operation,
+  registers: readonly number[] | undefined,
+): Omit<CopySource, "kind"> {
   const { emitter } = lowering;
-  const window = windowOf(lowering, operation, operation.operands.slice(1), operation.results[0]!);
+  const all = windowOf(lowering, operation, operation.operands.slice(1), operation.results[0]!);
+  const window = registers ? { ...all, registers } : all;
   const { view, indices, inBounds } = window;
   const masks = masksOf(emitter, { ...window, inBounds: [...inBounds.slice(0, -1), true] }, 1);
   const last = coordinatesOf(emitter, window).at(-1)!;
@@ -120,8 +127,11 @@ export function copyWindow(lowering: Lowering, operation: Operation): Omit<CopyS
 }
 
 /** The coordinates of the thread's elements along each axis of the tile. */
-function coordinatesOf(emitter: Emitter, { layout, shape }: Window): (readonly Element[])[] {
-  return shape.map((_, axis) => coordinatesAlong(emitter, layout!, axis));
+function coordinatesOf(emitter: Emitter, { layout, shape, registers }: Window): (readonly Element[])[] {
+  return shape.map((_, axis) => {
+    const all = coordinatesAlong(emitter, layout!, axis);
+    return registers ? registers.map((register) => all[register]!) : all;
+  });
 }
 
 function addressesOf(emitter: Emitter, window: Window): Element[] {
