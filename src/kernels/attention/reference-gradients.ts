@@ -8,6 +8,7 @@ import {
   type AttentionExtras,
   type AttentionInputs,
   afterDropout,
+  exactDot,
   keyHeadOf,
   type Values,
   weightsRow,
@@ -42,12 +43,9 @@ export function attentionGradients(
           if (termOf[n]! < 0) continue;
           const key = keyHeadOf(c, b, h) * N + n;
           const kept = round(afterDropout(c, weights[n]!, b, h, m, n));
-          let dot = 0;
-          for (let e = 0; e < E; e++) {
-            dot += dout[row * E + e]! * inputs.v[key * E + e]!;
-            dv[key * E + e]! += kept * dout[row * E + e]!;
-          }
-          dWeights[n] = round(afterDropout(c, round(dot), b, h, m, n));
+          for (let e = 0; e < E; e++) dv[key * E + e]! += kept * dout[row * E + e]!;
+          const dKept = round(exactDot(dout, row * E, inputs.v, key * E, E));
+          dWeights[n] = round(afterDropout(c, dKept, b, h, m, n));
           delta += weights[n]! * dWeights[n]!;
         }
         for (let n = 0; n < N; n++) {

@@ -58,16 +58,48 @@ export interface AttentionResult {
   readonly lse: Float64Array;
 }
 
-/** How tensor-sized intermediates are rounded, and how the softmax computes. */
+/** The product of `length` elements of `a` from `aAt` on with those of `b` from `bAt` on. */
+type Dot = (a: Values, aAt: number, b: Values, bAt: number, length: number) => number;
+
+/** How tensor-sized intermediates are rounded, how the softmax computes, and how logits are summed up. */
 export interface Arithmetic {
   readonly round: (x: number) => number;
   readonly softmax: (x: number) => number;
+  readonly dot: Dot;
 }
 
+/** In f64, with four sums that do not wait for each other. */
+export const exactDot: Dot = (a, aAt, b, bAt, length) => {
+  let s0 = 0;
+  let s1 = 0;
+  let s2 = 0;
+  let s3 = 0;
+  let i = 0;
+  for (; i + 4 <= length; i += 4) {
+    s0 += a[aAt + i]! * b[bAt + i]!;
+    s1 += a[aAt + i + 1]! * b[bAt + i + 1]!;
+    s2 += a[aAt + i + 2]! * b[bAt + i + 2]!;
+    s3 += a[aAt + i + 3]! * b[bAt + i + 3]!;
+  }
+  for (; i < length; i++) s0 += a[aAt + i]! * b[bAt + i]!;
+  return s0 + s1 + (s2 + s3);
+};
+
+/** In f32, one term after the other, as frameworks accumulate. */
+const f32Dot: Dot = (a, aAt, b, bAt, length) => {
+  let sum = 0;
+  for (let i = 0; i < length; i++) sum = Math.fround(sum + a[aAt + i]! * b[bAt + i]!);
+  return sum;
+};
+
 const identity = (x: number): number => x;
-export const exactArithmetic: Arithmetic = { round: identity, softmax: identity };
-/** Every tensor-sized intermediate (scores, scaled scores, weights, output) in the dtype; softmax in f32. */
-export const naiveArithmetic = (dtype: FloatDType): Arithmetic => ({ round: rounding[dtype], softmax: Math.fround });
+export const exactArithmetic: Arithmetic = { round: identity, softmax: identity, dot: exactDot };
+/** Every tensor-sized intermediate (scores, scaled scores, weights, output) in the dtype; softmax and the sums of logits in f32. */
+export const naiveArithmetic = (dtype: FloatDType): Arithmetic => ({
+  round: rounding[dtype],
+  softmax: Math.fround,
+  dot: f32Dot,
+});
 
 /** Softmax attention in f64. Causal is aligned at the bottom right: query m sees key n iff keys - queries + m >= n. */
 export const attentionReference = (shape: AttentionCase, q: Values, k: Values, v: Values): AttentionResult =>
@@ -104,7 +136,7 @@ export function weightsRow(
   batch: number,
   head: number,
   query: number,
-  { round, softmax }: Arithmetic,
+  { round, softmax, dot }: Arithmetic,
 ): WeightsRow {
   const { keys: N, queries: M, headDim: D } = c;
   const terms = new Int8Array(N).fill(-1);
@@ -114,17 +146,13 @@ export function weightsRow(
   let max = Number.NEGATIVE_INFINITY;
   for (let n = 0; n < N; n++) {
     const distance = N - M + query - n;
-    const place = [batch, head, query, n] as const;
-    if (c.sees ? !c.sees(...place) : c.causal && distance < 0) continue;
+    if (c.sees ? !c.sees(batch, head, query, n) : c.causal && distance < 0) continue;
     terms[n] = c.threshold !== undefined && distance >= c.threshold ? 1 : 0;
     const { q, k } = inputs.terms[terms[n]!]!;
     const kAt = (keyHeadOf(c, batch, head) * N + n) * D;
-    let dot = 0;
-    // Sums too are those of the arithmetic: frameworks accumulate in f32.
-    for (let d = 0; d < D; d++) dot = softmax(dot + q[qAt + d]! * k[kAt + d]!);
-    const scaled = round(round(dot) * c.scale);
-    weights[n] = c.logits ? round(c.logits.apply(scaled, ...place)) : scaled;
-    if (c.logits) slopes[n] = c.logits.slope(scaled, ...place);
+    const scaled = round(round(dot(q, qAt, k, kAt, D)) * c.scale);
+    weights[n] = c.logits ? round(c.logits.apply(scaled, batch, head, query, n)) : scaled;
+    if (c.logits) slopes[n] = c.logits.slope(scaled, batch, head, query, n);
     max = Math.max(max, weights[n]!);
   }
   if (max === Number.NEGATIVE_INFINITY) return { weights: new Float64Array(N), terms, slopes, lse: max };
