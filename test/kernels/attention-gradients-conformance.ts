@@ -4,171 +4,46 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import {
-  type Arithmetic,
-  type AttentionExtras,
-  allowedError,
-  attend,
-  attention,
-  attentionBackward,
-  attentionGradients,
-  type DropoutArguments,
-  exactArithmetic,
-  largestDifference,
-  naiveArithmetic,
-  piecewiseAttention,
-  piecewiseAttentionBackward,
-} from "../../src/kernels/index.ts";
+import { attention, exactArithmetic, largestDifference } from "../../src/kernels/index.ts";
 import type { Device, Tensor } from "../../src/runtime/index.ts";
-import { tritonRand } from "../support/philox.ts";
-import { randomValues } from "../support/rounding.ts";
 import { type GradientCase, gradientCases, make, piecewiseCases, titleOf } from "./attention-backward-cases.ts";
+import {
+  dropoutOf,
+  dropoutSeed,
+  errorShares,
+  expectedOf,
+  type Inputs,
+  inputsOf,
+  type MemoryOrder,
+  mapInputs,
+  runOperators,
+  sizeOf,
+  tensorOf,
+} from "./attention-errors.ts";
 
-const sizeOf = (shape: readonly number[]): number => shape.reduce((product, extent) => product * extent, 1);
-const seed = 0x1234_5678_9abc_def0n;
-
-/** The dropout of a case, as the reference and as the operators take it. */
-export function dropoutOf(c: GradientCase, offset: bigint): AttentionExtras["dropout"] {
-  if (c.dropout === undefined) return undefined;
-  const probability = Math.fround(c.dropout);
-  const bits = offset < 2n ** 31n ? 32 : 64;
-  return {
-    probability,
-    keep: (b, h, m, n) => {
-      const index = ((b * c.queryHeads + h) * c.queries + m) * c.keys + n;
-      return tritonRand(seed, offset + BigInt(index), 6, bits) > probability;
-    },
-  };
-}
-
-interface Made {
-  readonly values: Float32Array;
-  readonly tensor: Tensor;
-}
-type Inputs<T> = Readonly<Record<"q1" | "q2" | "k1" | "k2" | "v" | "dout", T>>;
-
-/** The inputs of a case: queries and keys of both terms, values, and the gradient of the output. */
-function inputsOf(device: Device, c: GradientCase): Inputs<Made> {
-  const make = (heads: number, length: number, dim: number, seed: number): Made => {
-    const shape = [c.batch, heads, length, dim];
-    const values = randomValues(c.dtype, sizeOf(shape), seed, c.magnitude);
-    return { values, tensor: device.tensor(values, { shape, dtype: c.dtype }) };
-  };
-  return {
-    q1: make(c.queryHeads, c.queries, c.headDim, 1),
-    q2: make(c.queryHeads, c.queries, c.headDim, 2),
-    k1: make(c.keyHeads, c.keys, c.headDim, 3),
-    k2: make(c.keyHeads, c.keys, c.headDim, 4),
-    v: make(c.keyHeads, c.keys, c.valueDim, 5),
-    dout: make(c.queryHeads, c.queries, c.valueDim, 6),
-  };
-}
-
-const mapInputs = <T, U>(inputs: Inputs<T>, map: (input: T) => U): Inputs<U> =>
-  Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, map(input)])) as Inputs<U>;
-const tensorsOf = (inputs: Inputs<Made>): Inputs<Tensor> => mapInputs(inputs, ({ tensor }) => tensor);
-
-/** Everything that forward and backward operators give, by name. */
-export function runOperators(
-  c: Pick<GradientCase, "threshold" | "causal"> & { readonly scale?: number },
-  { q1, q2, k1, k2, v, dout }: Inputs<Tensor>,
-  dropout?: DropoutArguments,
-): Record<string, Tensor> {
-  const common = { causal: c.causal, scale: c.scale, dropout };
-  const wanted = { returnLse: true, returnTotalAttention: true };
-  if (c.threshold === undefined) {
-    const operands = { q: q1, k: k1, v, ...common };
-    const { out, lse, totalAttention } = attention({ ...operands, ...wanted });
-    return {
-      out,
-      lse: lse!,
-      totalAttention: totalAttention!,
-      ...attentionBackward({ ...operands, out, lse: lse!, dout }),
-    };
-  }
-  const operands = { q1, k1, q2, k2, v, ...common, threshold: c.threshold };
-  const { out, lse, totalAttention } = piecewiseAttention({ ...operands, ...wanted });
-  return {
-    out,
-    lse: lse!,
-    totalAttention: totalAttention!,
-    ...piecewiseAttentionBackward({ ...operands, out, lse: lse!, dout }),
-  };
-}
-
-/** The same by the reference. */
-function expectedOf(
-  c: GradientCase,
-  made: Inputs<Made>,
-  dropout: AttentionExtras["dropout"],
-  arithmetic: Arithmetic,
-): Record<string, Float64Array> {
-  const problem = { ...c, dropout };
-  const terms = [
-    { q: made.q1.values, k: made.k1.values },
-    { q: made.q2.values, k: made.k2.values },
-  ].slice(0, c.threshold === undefined ? 1 : 2);
-  const inputs = { terms, v: made.v.values };
-  const { out, lse, total } = attend(problem, inputs, arithmetic);
-  const { terms: gradients, dv } = attentionGradients(problem, inputs, made.dout.values, arithmetic);
-  const named = gradients.flatMap(({ dq, dk }, i) => {
-    const suffix = c.threshold === undefined ? "" : String(i + 1);
-    return [
-      [`dq${suffix}`, dq],
-      [`dk${suffix}`, dk],
-    ];
-  });
-  return { out, lse, totalAttention: total, ...Object.fromEntries(named), dv };
-}
-
+const tensorsOf = (device: Device, c: GradientCase, order?: MemoryOrder): Inputs<Tensor> =>
+  mapInputs(inputsOf(c), (input) => tensorOf(device, input, c.dtype, order));
+const valuesOf = (c: GradientCase): Inputs<Float32Array> => mapInputs(inputsOf(c), ({ values }) => values);
 const read = async (tensor: Tensor): Promise<Float32Array> => (await tensor.read()) as Float32Array;
-
-/** Runs forward and backward of one case. Errors as shares of what is allowed, by the result's name. */
-export async function gradientErrorShares(
-  device: Device,
-  c: GradientCase,
-  offset = 123456n,
-): Promise<Record<string, number>> {
-  const made = inputsOf(device, c);
-  const random = dropoutOf(c, offset);
-  const results = runOperators(c, tensorsOf(made), random && { probability: random.probability, seed, offset });
-  const expected = expectedOf(c, made, random, exactArithmetic);
-  const naive = expectedOf(c, made, random, naiveArithmetic(c.dtype));
-  const shares: Record<string, number> = {};
-  for (const [name, values] of Object.entries(expected))
-    shares[name] = largestDifference(await read(results[name]!), values) / allowedError(naive[name]!, values);
-  for (const tensor of [...Object.values(results), ...Object.values(tensorsOf(made))]) tensor.dispose();
-  return shares;
-}
 
 const largest = (values: ArrayLike<number>): number =>
   Array.from(values).reduce((most, x) => Math.max(most, Math.abs(x)), 0);
 
 /** What f32 statistics and the dtype's rounding may do to gradients of logits of any magnitude. */
-function largeLogitBounds(c: GradientCase, made: Inputs<Made>, expected: Record<string, Float64Array>) {
+function largeLogitBounds(c: GradientCase, inputs: Inputs<Float32Array>, expected: Record<string, Float64Array>) {
   // Weights are recomputed with relative error `relative`: lse and lse · log2(e) are rounded to f32, then weights and their gradients to the dtype.
   const unit = { f16: 2 ** -11, bf16: 2 ** -8, f32: 2 ** -24 }[c.dtype];
   const relative = 2 ** -23 * largest(expected.lse!.filter(Number.isFinite)) + 4 * unit;
-  const dWeight = c.valueDim * largest(made.dout.values) * largest(made.v.values);
+  const dWeight = c.valueDim * largest(inputs.dout) * largest(inputs.v);
   const dLogit = 2 * dWeight * relative * c.scale;
   const heads = c.queryHeads / c.keyHeads;
   return {
-    out: 4 * relative * largest(made.v.values),
+    out: 4 * relative * largest(inputs.v),
     totalAttention: relative * c.queries,
-    dv: relative * c.queries * heads * largest(made.dout.values),
-    dq: dLogit * c.keys * largest([...made.k1.values, ...made.k2.values]),
-    dk: dLogit * c.queries * heads * largest([...made.q1.values, ...made.q2.values]),
+    dv: relative * c.queries * heads * largest(inputs.dout),
+    dq: dLogit * c.keys * largest([...inputs.k1, ...inputs.k2]),
+    dk: dLogit * c.queries * heads * largest([...inputs.q1, ...inputs.q2]),
   };
-}
-
-/** BHTD values as a BTHD tensor seen as BHTD. */
-function transposed(device: Device, { values, tensor }: Made): Tensor {
-  const [B, H, T, D] = tensor.shape as [number, number, number, number];
-  const moved = values.map((_, i) => {
-    const [b, t, h, d] = [Math.floor(i / (T * H * D)), Math.floor(i / (H * D)) % T, Math.floor(i / D) % H, i % D];
-    return values[((b * H + h) * T + t) * D + d]!;
-  });
-  return device.tensor(moved, { shape: [B, T, H, D], dtype: tensor.dtype }).permute([0, 2, 1, 3]);
 }
 
 /** Which part of the suite runs. */
@@ -203,7 +78,7 @@ export function describeAttentionGradients(
   { every = 1, randomRuns = 12, details = true }: GradientSuiteOptions = {},
 ): void {
   const expectWithinRule = async (c: GradientCase): Promise<void> => {
-    const shares = await gradientErrorShares(device(), c);
+    const shares = await errorShares(device(), c);
     expect(Object.keys(shares).length).toBe(c.threshold === undefined ? 6 : 8);
     for (const [name, share] of Object.entries(shares)) expect(share, name).toBeLessThanOrEqual(1);
   };
@@ -230,11 +105,11 @@ export function describeAttentionGradients(
       async (dtype) => {
         for (const threshold of [undefined, 8]) {
           const c = make({ dtype, threshold, scale: 250, magnitude: 3, queries: 26, keys: 24 });
-          const made = inputsOf(device(), c);
-          const results = runOperators(c, tensorsOf(made));
-          const expected = expectedOf(c, made, undefined, exactArithmetic);
+          const results = runOperators(c, tensorsOf(device(), c));
+          const inputs = valuesOf(c);
+          const expected = expectedOf(c, inputs, undefined, exactArithmetic);
           expect(largest(expected.lse!.filter(Number.isFinite))).toBeGreaterThan(1e4);
-          const bounds: Record<string, number> = largeLogitBounds(c, made, expected);
+          const bounds: Record<string, number> = largeLogitBounds(c, inputs, expected);
           for (const [name, values] of Object.entries(expected)) {
             if (name === "lse") continue;
             const bound = bounds[name.replace(/\d$/, "")];
@@ -246,7 +121,7 @@ export function describeAttentionGradients(
 
     it("has no NaN for denormal inputs", async () => {
       for (const c of both) {
-        const results = runOperators(c, tensorsOf(inputsOf(device(), { ...c, magnitude: 1e-40 })));
+        const results = runOperators(c, tensorsOf(device(), { ...c, magnitude: 1e-40 }));
         for (const [name, tensor] of Object.entries(results))
           if (name !== "lse") expect((await read(tensor)).some(Number.isNaN), name).toBe(false);
       }
@@ -254,7 +129,7 @@ export function describeAttentionGradients(
 
     it("gives gradient 0 to queries that see no key", async () => {
       for (const c of both) {
-        const results = runOperators(c, tensorsOf(inputsOf(device(), { ...c, queries: 70, keys: 27 })));
+        const results = runOperators(c, tensorsOf(device(), { ...c, queries: 70, keys: 27 }));
         for (const name of c.threshold === undefined ? ["dq"] : ["dq1", "dq2"]) {
           const dq = await read(results[name]!);
           const blind = dq.filter((_, i) => Math.floor(i / c.headDim) % 70 < 70 - 27);
@@ -265,7 +140,7 @@ export function describeAttentionGradients(
 
     it("gives the same bits twice", async () => {
       for (const c of both) {
-        const made = tensorsOf(inputsOf(device(), { ...c, dtype: "f16" }));
+        const made = tensorsOf(device(), { ...c, dtype: "f16" });
         const run = async () => Promise.all(Object.values(runOperators(c, made)).map((tensor) => tensor.readRaw()));
         expect(await run()).toEqual(await run());
       }
@@ -273,19 +148,17 @@ export function describeAttentionGradients(
 
     it("takes BTHD tensors by their strides, and an output gradient that repeats one number", async () => {
       for (const c of both) {
-        const made = inputsOf(device(), c);
-        const [plain, moved] = [tensorsOf(made), mapInputs(made, (m) => transposed(device(), m))].map((t) =>
-          runOperators(c, t),
+        const [plain, moved] = (["BHTD", "BTHD"] as const).map((order) =>
+          runOperators(c, tensorsOf(device(), c, order)),
         );
         for (const [name, tensor] of Object.entries(plain!))
           expect(await read(moved![name]!), name).toEqual(await read(tensor));
 
-        const shape = made.dout.tensor.shape;
+        const { dout: filler, ...others } = tensorsOf(device(), c);
+        const { shape } = filler;
         const one = device().tensor(Float32Array.of(1), { shape: [1, 1, 1, 1], dtype: "f32" });
         const ones = device().tensor(new Float32Array(sizeOf(shape)).fill(1), { shape, dtype: "f32" });
-        const [expanded, filled] = [one.expand(shape), ones].map((dout) =>
-          runOperators(c, { ...tensorsOf(made), dout }),
-        );
+        const [expanded, filled] = [one.expand(shape), ones].map((dout) => runOperators(c, { ...others, dout }));
         for (const [name, tensor] of Object.entries(filled!))
           expect(await read(expanded![name]!), name).toEqual(await read(tensor));
       }
@@ -293,8 +166,8 @@ export function describeAttentionGradients(
 
     it("gives zeros for no keys and for no queries", async () => {
       for (const c of both) {
-        const noKeys = runOperators(c, tensorsOf(inputsOf(device(), { ...c, keys: 0 })));
-        const noQueries = runOperators(c, tensorsOf(inputsOf(device(), { ...c, queries: 0 })));
+        const noKeys = runOperators(c, tensorsOf(device(), { ...c, keys: 0 }));
+        const noQueries = runOperators(c, tensorsOf(device(), { ...c, queries: 0 }));
         const suffixes = c.threshold === undefined ? [""] : ["1", "2"];
         for (const [results, names, size] of [
           [noKeys, suffixes.map((i) => `dq${i}`), 2 * 4 * 21 * 16],
@@ -315,7 +188,7 @@ export function describeAttentionGradients(
         const unit = Float32Array.from({ length: 4 * 16 * 16 }, (_, i) => ((i % 256) % 17 === 0 ? 1 : 0));
         const v = device().tensor(unit, { shape: [2, 2, 16, 16], dtype: "f32" });
         const { probability } = random;
-        const { out } = attention({ q: zeros, k: v, v, dropout: { probability, seed, offset } });
+        const { out } = attention({ q: zeros, k: v, v, dropout: { probability, seed: dropoutSeed, offset } });
         const kept = Array.from(await read(out), (x) => x > 0);
         const expected = kept.map((_, i) =>
           random.keep(Math.floor(i / (4 * 19 * 16)), Math.floor(i / (19 * 16)) % 4, Math.floor(i / 16) % 19, i % 16),
@@ -323,7 +196,7 @@ export function describeAttentionGradients(
         expect(kept).toEqual(expected);
       }
       const wide = make({ dropout: 0.5, threshold: 8, queries: 19, keys: 24, queryHeads: 4, keyHeads: 2 });
-      for (const share of Object.values(await gradientErrorShares(device(), wide, 123456789123456789n)))
+      for (const share of Object.values(await errorShares(device(), wide, { offset: 123456789123456789n })))
         expect(share).toBeLessThanOrEqual(1);
     });
   });

@@ -4,59 +4,14 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import {
-  allowedError,
-  attend,
-  attention,
-  exactArithmetic,
-  largestDifference,
-  mergeAttention,
-  naiveArithmetic,
-  piecewiseAttention,
-} from "../../src/kernels/index.ts";
+import { attention, largestDifference, mergeAttention } from "../../src/kernels/index.ts";
 import type { Device } from "../../src/runtime/index.ts";
 import { randomValues } from "../support/rounding.ts";
-import { dropoutOf } from "./attention-gradients-conformance.ts";
+import { errorShares, sizeOf } from "./attention-errors.ts";
 import { makeSplitCase, type SplitCase, splitCases, titleOf } from "./decode-cases.ts";
 
-const sizeOf = (shape: readonly number[]): number => shape.reduce((product, extent) => product * extent, 1);
-const dropoutSeed = 0x1234_5678_9abc_def0n;
-
-/** Runs one case. Errors of `out` and `lse` as shares of what is allowed. */
-export async function splitErrorShares(device: Device, c: SplitCase): Promise<{ out: number; lse: number }> {
-  const make = (heads: number, length: number, dim: number, seed: number) => {
-    const shape = [c.batch, heads, length, dim];
-    const values = randomValues(c.dtype, sizeOf(shape), seed, c.magnitude);
-    return { values, tensor: device.tensor(values, { shape, dtype: c.dtype }) };
-  };
-  const [q1, q2] = [1, 2].map((seed) => make(c.queryHeads, c.queries, c.headDim, seed)) as [Made, Made];
-  const [k1, k2] = [3, 4].map((seed) => make(c.keyHeads, c.keys, c.headDim, seed)) as [Made, Made];
-  const v = make(c.keyHeads, c.keys, c.valueDim, 5);
-  type Made = ReturnType<typeof make>;
-
-  const random = dropoutOf(c, 77n);
-  const { causal, scale, splits, threshold } = c;
-  const dropout = random && { probability: random.probability, seed: dropoutSeed, offset: 77n };
-  const common = { v: v.tensor, causal, scale, splits, dropout, returnLse: true };
-  const { out, lse } =
-    threshold === undefined
-      ? attention({ q: q1.tensor, k: k1.tensor, ...common })
-      : piecewiseAttention({ q1: q1.tensor, k1: k1.tensor, q2: q2.tensor, k2: k2.tensor, threshold, ...common });
-
-  const terms = [
-    { q: q1.values, k: k1.values },
-    { q: q2.values, k: k2.values },
-  ];
-  const [expected, naive] = [exactArithmetic, naiveArithmetic(c.dtype)].map((arithmetic) =>
-    attend({ ...c, dropout: random }, { terms, v: v.values }, arithmetic),
-  ) as [ReturnType<typeof attend>, ReturnType<typeof attend>];
-  const shares = {
-    out: largestDifference((await out.read()) as Float32Array, expected.out) / allowedError(naive.out, expected.out),
-    lse: largestDifference((await lse!.read()) as Float32Array, expected.lse) / allowedError(naive.lse, expected.lse),
-  };
-  for (const tensor of [q1.tensor, q2.tensor, k1.tensor, k2.tensor, v.tensor, out, lse!]) tensor.dispose();
-  return shares;
-}
+/** Errors of `out` and `lse`. */
+const splitErrorShares = (device: Device, c: SplitCase) => errorShares(device, c, { gradients: false, offset: 77n });
 
 /** Shapes of a decoding step or of a short chunk. */
 const randomCases = fc
