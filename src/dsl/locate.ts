@@ -36,26 +36,28 @@ const framePattern = /^\s*at (?:(?:async )?(?:new )?(.*?) \()?(.+?):(\d+):(\d+)\
 
 /** A path for a file URL, another URL as it is; without a query, which some loaders append. */
 function pathOf(file: string): string {
-  const plain = file.replace(/\?.*$/, "");
-  return plain.startsWith("file://") ? decodeURI(plain.slice("file://".length)) : plain;
+  const query = file.indexOf("?");
+  const plain = query < 0 ? file : file.slice(0, query);
+  if (!plain.startsWith("file://")) return plain;
+  const path = plain.slice("file://".length);
+  return path.includes("%") ? decodeURI(path) : path;
+}
+
+/** The frame that a line of a stack's text stands for, if it stands for one. */
+function parseFrame(text: string): Frame | undefined {
+  const match = framePattern.exec(text);
+  if (!match) return undefined;
+  const [, name, file, line, column, otherName, otherFile, otherLine, otherColumn] = match;
+  return {
+    function: (name ?? otherName) || undefined,
+    file: pathOf((file ?? otherFile)!),
+    line: Number(line ?? otherLine),
+    column: Number(column ?? otherColumn),
+  };
 }
 
 /** The frames of a stack's text, innermost first; lines that are no frame are left out. */
-export function parseStack(stack: string): Frame[] {
-  const frames: Frame[] = [];
-  for (const text of stack.split("\n")) {
-    const match = framePattern.exec(text);
-    if (!match) continue;
-    const [, name, file, line, column, otherName, otherFile, otherLine, otherColumn] = match;
-    frames.push({
-      function: (name ?? otherName) || undefined,
-      file: pathOf((file ?? otherFile)!),
-      line: Number(line ?? otherLine),
-      column: Number(column ?? otherColumn),
-    });
-  }
-  return frames;
-}
+export const parseStack = (stack: string): Frame[] => stack.split("\n").flatMap((text) => parseFrame(text) ?? []);
 
 /**
  * Where the frames that are not the author's come from: this folder and the builder's. A bundle puts the whole library into one file,
@@ -69,6 +71,19 @@ const ownPlaces = /[\\/]dsl[\\/]locate\.[jt]s$/.test(ownFile)
 const isOwn = (frame: Frame): boolean => ownPlaces.some((place) => frame.file.startsWith(place));
 const isEngine = (frame: Frame): boolean => frame.file.startsWith("node:") || frame.file === "native";
 
+/** As lines of a stack name those places, so that most frames need not be taken apart to see that they are not the author's. */
+const ownMarks = ownPlaces.flatMap((place) => [`(file://${place}`, ` file://${place}`, `(${place}`, ` ${place}`]);
+
+/** The innermost frame of the author's. */
+function findAuthor(stack: string): Frame | undefined {
+  for (const text of stack.split("\n")) {
+    if (ownMarks.some((mark) => text.includes(mark))) continue;
+    const frame = parseFrame(text);
+    if (frame && !isOwn(frame) && !isEngine(frame)) return frame;
+  }
+  return undefined;
+}
+
 /** A location that is read from its capture when first asked for. */
 class CapturedLocation implements Location {
   #capture: { readonly stack?: string } | undefined;
@@ -80,7 +95,7 @@ class CapturedLocation implements Location {
 
   #read(): Frame | undefined {
     if (this.#capture) {
-      this.#frame = parseStack(this.#capture.stack ?? "").find((frame) => !isOwn(frame) && !isEngine(frame));
+      this.#frame = findAuthor(this.#capture.stack ?? "");
       this.#capture = undefined;
     }
     return this.#frame;

@@ -704,16 +704,29 @@ export function inferTypes(
   blocks: readonly Block[],
 ): readonly ValueType[] {
   const op = ops[opcode];
-  const required = op.operands.filter((name) => !name.endsWith("?") && !name.endsWith("...")).length;
-  const most = op.operands.some((name) => name.endsWith("...")) ? Number.POSITIVE_INFINITY : op.operands.length;
-  if (operands.length < required || operands.length > most)
+  const [least, most] = operandCounts(op);
+  if (operands.length < least || operands.length > most)
     fail("OPERAND_COUNT", `${opcode} takes (${op.operands.join(", ")}), got ${operands.length} operands`);
   if (blocks.length !== (op.blocks ?? 0))
     fail("BLOCK_COUNT", `${opcode} owns ${op.blocks ?? 0} blocks, got ${blocks.length}`);
-  for (const [name, kind] of Object.entries(op.attributes)) checkAttribute(opcode, name, kind, attributes[name]);
-  for (const name of Object.keys(attributes))
+  for (const name in op.attributes) checkAttribute(opcode, name, op.attributes[name]!, attributes[name]);
+  for (const name in attributes)
     if (!(name in op.attributes)) fail("ATTRIBUTE", `${opcode} has no attribute "${name}"`);
   return op.infer(operands, attributes, blocks);
+}
+
+const countsOf = new Map<OpDefinition, readonly [least: number, most: number]>();
+
+function operandCounts(op: OpDefinition): readonly [least: number, most: number] {
+  let counts = countsOf.get(op);
+  if (!counts) {
+    const optional = op.operands.filter((name) => name.endsWith("?")).length;
+    const many = op.operands.filter((name) => name.endsWith("...")).length;
+    const named = op.operands.length - many;
+    counts = [named - optional, many > 0 ? Number.POSITIVE_INFINITY : named];
+    countsOf.set(op, counts);
+  }
+  return counts;
 }
 
 function checkAttribute(opcode: string, name: string, kind: AttributeKind, value: Attribute | undefined): void {

@@ -30,11 +30,15 @@ export interface OptimizeOptions {
 /** Simplifies a kernel as far as the passes go. The result means the same, bit for bit. */
 export function optimize(kernel: Kernel, { onPass }: OptimizeOptions = {}): Kernel {
   let current = kernel;
+  /** The kernel in which a pass last found nothing to do: it would find nothing again. */
+  const settled = new Map<Pass, Kernel>();
   for (let round = 0; round < maximumRounds; round++) {
     const before = current;
     for (const [name, pass] of passes) {
+      if (settled.get(pass) === current) continue;
       const after = pass(current);
-      if (after !== current) onPass?.(name, after);
+      if (after === current) settled.set(pass, current);
+      else onPass?.(name, after);
       current = after;
     }
     if (current === before) break;

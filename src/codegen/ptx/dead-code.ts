@@ -17,11 +17,10 @@ export function removeDeadCode(nodes: Node[]): void {
     for (let i = list.length - 1; i >= 0; i--) {
       const node = list[i]!;
       if (node.kind === "instruction") {
-        const [first, ...sources] = node.operands;
-        if (node.removable && !read.has((first as { name: string }).name)) continue;
+        const { operands } = node;
+        if (node.removable && !read.has((operands[0] as { name: string }).name)) continue;
         if (node.guard) read.add(node.guard.predicate.name);
-        if (!node.removable && first !== undefined) use(first);
-        sources.forEach(use);
+        for (let j = node.removable ? 1 : 0; j < operands.length; j++) use(operands[j]!);
       } else if (node.kind === "loop") {
         read.add(node.repeat.predicate.name);
         if (node.enter) read.add(node.enter.predicate.name);

@@ -119,8 +119,10 @@ function fragments(lowering: Lowering, operand: Tile | StagedTile, plan: MmaPlan
     layout: layout!,
     load(origin) {
       const registers = registersAt(origin);
-      const wanted = half ? registers.filter((_, i) => i % 2 === 0).map((register) => register >> 1) : registers;
-      return wanted.map(words);
+      if (!half) return registers.map(words);
+      const wanted: Operand[] = [];
+      for (let i = 0; i < registers.length; i += 2) wanted.push(words(registers[i]! >> 1));
+      return wanted;
     },
   };
 }

@@ -94,14 +94,21 @@ export function multiplyIntegers(emitter: Emitter, a: Element, b: Element, kind:
 }
 
 function scale(emitter: Emitter, base: Register, factor: number | bigint, kind: IntegerKind): Register | undefined {
-  const bits = isWide(kind) ? 64 : 32;
-  const wrapped = BigInt.asUintN(bits, BigInt(factor));
-  if (wrapped === 0n) return undefined;
-  if (wrapped === 1n) return base;
+  const wrapped = wrap(factor, kind);
+  if (wrapped === 0) return undefined;
+  if (wrapped === 1) return base;
   const divisor = Math.min(2 ** 30, base.divisor * lowBit(factor));
-  if ((wrapped & (wrapped - 1n)) === 0n)
-    return emitter.pure(classOf(kind), `shl.b${bits}`, [base, wrapped.toString(2).length - 1], divisor);
-  return emitter.pure(classOf(kind), `mul.lo.${suffix(kind)}`, [base, wrap(factor, kind)], divisor);
+  const shift = exponentOf(wrapped);
+  if (shift !== undefined)
+    return emitter.pure(classOf(kind), isWide(kind) ? "shl.b64" : "shl.b32", [base, shift], divisor);
+  return emitter.pure(classOf(kind), `mul.lo.${suffix(kind)}`, [base, wrapped], divisor);
+}
+
+/** The n of 2^n; undefined for another number, and beyond what plain numbers hold. */
+function exponentOf(value: number | bigint): number | undefined {
+  if (typeof value !== "number" || value <= 0) return undefined;
+  const exponent = Math.round(Math.log2(value));
+  return 2 ** exponent === value ? exponent : undefined;
 }
 
 /** The 64-bit value of an i32 (sign-extended) or u32 (zero-extended) register. */
