@@ -65,6 +65,8 @@ export interface DefaultBlockedOptions {
   lanes?: number;
   /** Consecutive elements that a thread should hold along the fastest axis: what one vector access moves. */
   contiguous?: number;
+  /** Elements along the fastest axis beyond which threads stand along the other axes, as far as those have room; all by default. */
+  run?: number;
   /** The axes, fastest first; row-major by default. */
   order?: readonly number[];
 }
@@ -74,7 +76,7 @@ export interface DefaultBlockedOptions {
  * axis. Fewer elements a thread where the tile would otherwise leave threads idle.
  */
 export function defaultBlocked(options: DefaultBlockedOptions): LinearLayout {
-  const { shape, warps = 4, lanes = 32, contiguous = 1 } = options;
+  const { shape, warps = 4, lanes = 32, contiguous = 1, run = Number.POSITIVE_INFINITY } = options;
   const order = options.order ?? rowMajorOrder(shape.length);
   const elements = shape.reduce((product, extent) => product * extent, 1);
   const ones = shape.map(() => 1);
@@ -84,9 +86,14 @@ export function defaultBlocked(options: DefaultBlockedOptions): LinearLayout {
   if (order.length > 0) {
     const fastest = order[0];
     sizePerThread[fastest] = Math.min(contiguous, shape[fastest], Math.max(1, elements / (warps * lanes)));
-    const rest = spread(lanes, shape, sizePerThread, threadsPerWarp, order);
+    const short = shape.map((extent, axis) => (axis === fastest ? Math.min(extent, run) : extent));
+    const beyond = spread(lanes, short, sizePerThread, threadsPerWarp, order);
+    threadsPerWarp[fastest] *= Math.min(beyond, shape[fastest] / short[fastest]);
+    const placed = threadsPerWarp.reduce((product, count) => product * count, 1);
+    const rest = lanes / placed;
     const perWarp = shape.map((_, axis) => sizePerThread[axis] * threadsPerWarp[axis]);
-    const restWarps = spread(warps, shape, perWarp, warpsPerCta, order);
+    const warpOrder = short[fastest] < shape[fastest] ? [...order.slice(1), fastest] : order;
+    const restWarps = spread(warps, shape, perWarp, warpsPerCta, warpOrder);
     // What the tile cannot use wraps around, along the slowest axis.
     threadsPerWarp[order[order.length - 1]] *= rest;
     warpsPerCta[order[order.length - 1]] *= restWarps;

@@ -13,6 +13,8 @@ export interface Prefetch {
   readonly slice: readonly Operation[];
   /** The dots that read the tile, in order. */
   readonly readers: readonly Operation[];
+  /** Of a view_load from the same view in all turns: by how much each of its indices grows where the loop's index grows by 1, if that is known. */
+  readonly motion: readonly number[] | undefined;
 }
 
 export interface PrefetchOptions {
@@ -33,7 +35,9 @@ export function findPrefetches(loop: Operation, options: PrefetchOptions): Prefe
     const readers = [...(readersOf(load.results[0]!, options) ?? [])];
     if (readers.length === 0 || !readers.every((reader) => order.has(reader))) continue;
     const slice = sliceOf(load, block, order);
-    if (slice) found.push({ load, slice: slice.sort(byOrder), readers: readers.sort(byOrder) });
+    if (!slice) continue;
+    const motion = motionOf(load, block.parameters[0]!, new Set(slice));
+    found.push({ load, slice: slice.sort(byOrder), readers: readers.sort(byOrder), motion });
   }
   return found;
 }
@@ -65,4 +69,39 @@ function sliceOf(load: Operation, block: Block, order: ReadonlyMap<Operation, nu
     return definition.operands.every(collect);
   };
   return load.operands.every(collect) ? [...slice] : undefined;
+}
+
+/** What is made in the slice varies; only sums and multiples of the loop's index vary evenly. */
+function motionOf(load: Operation, index: Value, slice: ReadonlySet<Operation>): number[] | undefined {
+  const [view, ...indices] = load.operands;
+  if (load.opcode !== "view_load" || (view!.definition && slice.has(view!.definition))) return undefined;
+  const growth = (value: Value): number | undefined => {
+    const { definition } = value;
+    if (value === index) return 1;
+    if (!definition || !slice.has(definition)) return 0;
+    const [a, b] = definition.operands.map(growth);
+    switch (definition.opcode) {
+      case "constant":
+        return 0;
+      case "multiple_of":
+        return a;
+      case "add":
+      case "sub":
+        return a === undefined || b === undefined ? undefined : definition.opcode === "add" ? a + b : a - b;
+      case "mul": {
+        const [factor, other] = constantOf(definition.operands[0]!) === undefined ? [1, a] : [0, b];
+        const by = constantOf(definition.operands[factor]!);
+        return by === undefined || other === undefined ? undefined : by * other;
+      }
+      default:
+        return undefined;
+    }
+  };
+  const motion = indices.map(growth);
+  return motion.every((step) => step !== undefined) ? motion : undefined;
+}
+
+function constantOf({ definition }: Value): number | undefined {
+  const value = definition?.opcode === "constant" ? definition.attributes.value : undefined;
+  return typeof value === "number" ? value : undefined;
 }

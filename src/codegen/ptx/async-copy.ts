@@ -22,7 +22,7 @@ import { address, type Operand, type SharedBuffer } from "./instruction.ts";
 import { addIntegers, multiplyIntegers, subtractIntegers } from "./integers.ts";
 import type { Lowering } from "./lowering.ts";
 import { type StagedPlace, sharedAddresses } from "./shared.ts";
-import { copyWindow } from "./views.ts";
+import { copyWindow, type Motion } from "./views.ts";
 
 /** The narrowest copy that the hardware has, in bytes. */
 const NARROWEST = 4;
@@ -35,6 +35,9 @@ export interface CopySource {
   readonly masks: readonly Element[] | undefined;
   /** How many elements from this one on exist, where that is known only at run time. */
   readonly remaining: readonly Element[] | undefined;
+  /** Of a window that moves (views.ts): where it is, and where it will be in the next turn. */
+  readonly origin?: Element;
+  readonly next?: Element;
 }
 
 /** One instruction: so many bytes from the element in `register` on. */
@@ -47,12 +50,17 @@ export interface CopyPiece {
  * The source of a load whose operands have been lowered, for the given registers of its layout (all if missing); undefined for a load that
  * has no such copy.
  */
-export function copySource(lowering: Lowering, load: Operation, registers?: readonly number[]): CopySource | undefined {
+export function copySource(
+  lowering: Lowering,
+  load: Operation,
+  registers?: readonly number[],
+  motion?: Motion,
+): CopySource | undefined {
   const { emitter } = lowering;
   const [first, ...rest] = load.operands;
   const kind = first!.type.dtype;
   if (kind === "bool" || shapeOf(load.results[0]!.type).length !== 2) return undefined;
-  if (load.opcode === "view_load") return { kind, ...copyWindow(lowering, load, registers) };
+  if (load.opcode === "view_load") return { kind, ...copyWindow(lowering, load, registers, motion) };
   const pick = (list: readonly Element[]) => (registers ? registers.map((register) => list[register]!) : list);
   const [mask, other] = rest.map((value) => pick(lowering.tile(value).elements(emitter)));
   // Only zeros come for free.

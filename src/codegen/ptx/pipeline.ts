@@ -17,13 +17,14 @@ import { findPrefetches, type Prefetch } from "../../passes/index.ts";
 import { bytesOf } from "./access.ts";
 import { type CopyPiece, type CopySource, copySource, issueCopy, planCopy } from "./async-copy.ts";
 import { readsStaged, stagedMemory } from "./dot.ts";
-import { type Element, floatImmediate, isInteger, operandOf, registerOf } from "./element.ts";
+import { divisorOf, type Element, floatImmediate, isInteger, operandOf, registerOf } from "./element.ts";
 import type { Emitter } from "./emitter.ts";
 import { isRegister, type Register, type SharedBuffer } from "./instruction.ts";
 import { addIntegers, multiplyIntegers, subtractIntegers } from "./integers.ts";
 import type { Lowering } from "./lowering.ts";
 import { SHARED_ALIGNMENT, type StagedTile, sharedStart } from "./shared.ts";
 import { Tile } from "./tile.ts";
+import type { Motion } from "./views.ts";
 
 /** A load with its place: in a ring of the pipeline's depth or alone. */
 interface Stream {
@@ -125,10 +126,11 @@ function sourceAt(
   { load, slice }: Prefetch,
   index: Element,
   registers?: readonly number[],
+  motion?: Motion,
 ): CopySource | undefined {
   lowering.values.set(loop.blocks[0]!.parameters[0]!, Tile.ofElements("i32", undefined, [index]));
   for (const operation of slice) lowering.lowerOperation(operation);
-  return copySource(lowering, load, registers);
+  return copySource(lowering, load, registers, motion);
 }
 
 interface Plan {
@@ -195,6 +197,8 @@ export class Pipeline {
   /** The start of shared memory plus the distance to the stage that is read, and to the one that is filled. */
   #reading: Register | undefined;
   #filling: Register | undefined;
+  /** Of loads whose window moves evenly: where the next copy's begins. */
+  readonly #origins = new Map<Stream, Register>();
 
   constructor(lowering: Lowering, loop: Operation, range: LoopRange, plan: Plan) {
     const { emitter } = lowering;
@@ -221,11 +225,13 @@ export class Pipeline {
         for (const stream of due) {
           const ahead = turn + stream.distance;
           const index = addIntegers(emitter, from, multiplyIntegers(emitter, step, ahead, "i32"), "i32");
-          this.#issue(stream, index, isBelow(emitter, index, to), stream.ring ? ahead * ringBytes : 0);
+          const next = this.#issue(stream, index, isBelow(emitter, index, to), stream.ring ? ahead * ringBytes : 0);
+          if (next) this.#origins.set(stream, next);
         }
         started ||= due.length > 0;
         if (started) emitter.emit("cp.async.commit_group", []);
       }
+    for (const stream of streams) this.#carry(stream);
     if (ringBytes === 0) return;
     const depth = emitter.depth + 1;
     const divisor = SHARED_ALIGNMENT;
@@ -235,6 +241,21 @@ export class Pipeline {
     // The last stage is the first that is free.
     this.#filling = emitter.register("b32", { name: emitter.uniqueName("free"), depth, divisor });
     emitter.emit("add.s32", [this.#filling, start, (stages - 1) * ringBytes]);
+  }
+
+  /** From here on the turns of the loop advance the stream's origin: that costs less than an address made anew. */
+  #carry(stream: Stream): void {
+    const { emitter } = this.#lowering;
+    const { from } = this.#range;
+    const first = this.#origins.get(stream) ?? this.#sourceOf(stream, from).origin;
+    if (first === undefined) return;
+    const start = registerOf(emitter, first, "pointer");
+    this.#origins.set(stream, start);
+    const divisor = Math.min(start.divisor, divisorOf(this.#sourceOf(stream, from).next!));
+    const name = emitter.uniqueName(stream.prefetch.load.results[0]!.name ?? "source");
+    const register = emitter.register("b64", { name, depth: emitter.depth + 1, divisor });
+    emitter.emit("mov.b64", [register, start]);
+    this.#origins.set(stream, register);
   }
 
   /** Gives the loads of the body their places and arranges for the points; `index` is the loop's index in the body. */
@@ -324,7 +345,8 @@ export class Pipeline {
         if (point > 0) condition = this.#afterReduction(condition);
         conditions.set(distance, condition);
       }
-      this.#issue(stream, ahead, condition, 0);
+      const next = this.#issue(stream, ahead, condition, 0);
+      if (next) emitter.emit("mov.b64", [this.#origins.get(stream)!, next]);
     }
     emitter.emit("cp.async.commit_group", []);
     own.forEach((value, i) => {
@@ -332,13 +354,25 @@ export class Pipeline {
     });
   }
 
-  #issue({ prefetch, ring, offset, ...copy }: Stream, index: Element, condition: Element, stage: number): void {
+  /** Gives the origin of the next copy where it is known from this one's. */
+  #issue(stream: Stream, index: Element, condition: Element, stage: number): Register | undefined {
     const { emitter } = this.#lowering;
-    const registers = copy.pieces.map(({ register }) => register);
-    const source = sourceAt(this.#lowering, this.#loop, prefetch, index, registers)!;
+    const { ring, offset, pieces, layout, memory } = stream;
+    const source = this.#sourceOf(stream, index);
     const start = ring && this.#filling ? { start: this.#filling } : {};
     const place = { buffer: ring ? this.#ring : this.#single, offset: offset + stage, group: this.#group, ...start };
-    issueCopy(emitter, source, { ...copy, place }, condition);
+    issueCopy(emitter, source, { pieces, layout, memory, place }, condition);
+    return source.next === undefined ? undefined : registerOf(emitter, source.next, "pointer");
+  }
+
+  #sourceOf(stream: Stream, index: Element): CopySource {
+    const { prefetch, pieces } = stream;
+    const { step } = this.#range;
+    const registers = pieces.map(({ register }) => register);
+    const origin = this.#origins.get(stream);
+    const distances = isInteger(step) ? prefetch.motion?.map((growth) => growth * Number(step)) : undefined;
+    const motion = distances && { distances, ...(origin && { origin }) };
+    return sourceAt(this.#lowering, this.#loop, prefetch, index, registers, motion)!;
   }
 }
 

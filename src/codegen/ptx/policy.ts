@@ -31,6 +31,8 @@ import type { TargetInfo } from "./target.ts";
 const DOT_WEIGHT = 3;
 /** Global memory moves in sectors of so many bytes. */
 const SECTOR_BYTES = 32;
+/** And lies in cache lines of so many. */
+const LINE_BYTES = 128;
 
 /** Bytes next to each other in a row (the last axis) that a warp's access reaches: vectors of neighbouring lanes. */
 function contiguousBytes(layout: LinearLayout, dtype: DType): number {
@@ -84,10 +86,10 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
     return users.get(value) ?? [];
   };
   let byRows: boolean | undefined;
-  const coalesced = (shape: readonly number[], contiguous: number, axis: number): LinearLayout => {
+  const coalesced = (shape: readonly number[], contiguous: number, axis: number, run?: number): LinearLayout => {
     const others = shape.map((_, i) => i).filter((i) => i !== axis);
     const order = shape.length === 0 ? [] : [axis, ...others.reverse()];
-    return defaultBlocked({ shape, warps: numWarps, contiguous, order });
+    return defaultBlocked({ shape, warps: numWarps, contiguous, order, ...(run && { run }) });
   };
   const plain = (type: TileType | PointerType): LinearLayout => {
     // Enough elements a thread that 16-bit and 8-bit values are moved in whole words.
@@ -100,6 +102,8 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
   const memoryLayout = (operation: Operation): LinearLayout | undefined => {
     const { opcode, operands, results } = operation;
     const dtype = operands[0]!.type.dtype;
+    // A dot does not care which thread loads what. More in one row, then: in whole lines, but with fewer addresses a thread.
+    const run = results[0] && isOnlyMultiplied(results[0]) ? LINE_BYTES / elementBytes[dtype] : undefined;
     if (opcode === "view_load" || opcode === "view_store") {
       const tile = opcode === "view_load" ? results[0]! : operands[1]!;
       const shape = shapeOf(tile.type);
@@ -107,13 +111,13 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
       const { axis, alignment } = viewAccess(operation, analysis);
       // Where the last size is unknown the code checks it and has a version with vectors.
       const contiguous = axis === null ? 1 : Math.min(widest(dtype), Math.max(1, alignment / elementBytes[dtype]));
-      return coalesced(shape, contiguous, axis ?? shape.length - 1);
+      return coalesced(shape, contiguous, axis ?? shape.length - 1, run);
     }
     const shape = shapeOf(operands[0]!.type);
     if (shape.length === 0) return undefined;
     const mask = opcode === "load" ? operands[1] : operands[2];
     const { axis, width } = pointerAccess(operands[0]!, mask, analysis);
-    return coalesced(shape, Math.min(width, widest(dtype)), axis ?? shape.length - 1);
+    return coalesced(shape, Math.min(width, widest(dtype)), axis ?? shape.length - 1, run);
   };
 
   return {
@@ -148,6 +152,14 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
       opcode === "view_load" && shapeOf(result!.type).length === 1 && isOnlySpread(result!),
     default: plain,
   };
+
+  function isOnlyMultiplied(value: Value): boolean {
+    const all = usersOf(value);
+    const multiplies = (user: Operation): boolean =>
+      (user.opcode === "trans" && isOnlyMultiplied(user.results[0]!)) ||
+      (user.opcode === "dot" && user.operands.indexOf(value) < 2 && planDot(user, target).kind === "mma");
+    return all.length > 0 && all.every(multiplies);
+  }
 
   function isOnlySpread(value: Value): boolean {
     const all = usersOf(value);

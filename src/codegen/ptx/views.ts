@@ -30,6 +30,14 @@ interface Window {
   readonly registers?: readonly number[];
 }
 
+/** A window that is elsewhere in the next turn of a loop. */
+export interface Motion {
+  /** How far it moves, one number for each axis of the view. */
+  readonly distances: readonly number[];
+  /** A register that has the window's origin already. */
+  readonly origin?: Register;
+}
+
 export function lowerViewLoad(lowering: Lowering, operation: Operation): Tile {
   const { emitter } = lowering;
   const window = windowOf(lowering, operation, operation.operands.slice(1), operation.results[0]!);
@@ -115,6 +123,7 @@ export function copyWindow(
   lowering: Lowering,
   operation: Operation,
   registers: readonly number[] | undefined,
+  motion: Motion | undefined,
 ): Omit<CopySource, "kind"> {
   const { emitter } = lowering;
   const all = windowOf(lowering, operation, operation.operands.slice(1), operation.results[0]!);
@@ -123,7 +132,7 @@ export function copyWindow(
   const masks = masksOf(emitter, { ...window, inBounds: [...inBounds.slice(0, -1), true] }, 1);
   const last = coordinatesOf(emitter, window).at(-1)!;
   const remaining = inBounds.at(-1) ? undefined : remainingFrom(emitter, view.sizes.at(-1)!, indices.at(-1)!, last);
-  return { addresses: addressesOf(emitter, window), masks, remaining };
+  return { ...locate(emitter, window, motion), masks, remaining };
 }
 
 /** The coordinates of the thread's elements along each axis of the tile. */
@@ -134,7 +143,17 @@ function coordinatesOf(emitter: Emitter, { layout, shape, registers }: Window): 
   });
 }
 
-function addressesOf(emitter: Emitter, window: Window): Element[] {
+const addressesOf = (emitter: Emitter, window: Window): readonly Element[] => locate(emitter, window).addresses;
+
+/**
+ * The address of each element; for a window that moves also its origin, in this turn and in the next, where all elements of a thread are at
+ * known coordinates from one.
+ */
+function locate(
+  emitter: Emitter,
+  window: Window,
+  motion?: Motion,
+): { readonly addresses: readonly Element[]; readonly origin?: Element; readonly next?: Element } {
   const { view, indices, shape } = window;
   const size = elementBytes[view.dtype];
   const strides = view.strides.map((stride) => multiplyIntegers(emitter, stride, size, "i64"));
@@ -144,7 +163,9 @@ function addressesOf(emitter: Emitter, window: Window): Element[] {
   // Along an axis whose stride is known only at run time, an element's address is that of the one before plus the distance: this keeps one
   // distance in registers, not one for each element.
   const befores = coordinates.map((list, axis) =>
-    isInteger(strides[leading + axis]!) ? undefined : predecessors(list.map(({ offset }) => offset)),
+    isInteger(strides[leading + axis]!)
+      ? undefined
+      : predecessors([...list.map(({ offset }) => offset), ...(motion ? [motion.distances[leading + axis]!] : [])]),
   );
   const known = new Map<string, Element>();
   const addressAt = (bases: readonly Element[], offsets: readonly number[]): Element => {
@@ -161,7 +182,9 @@ function addressesOf(emitter: Emitter, window: Window): Element[] {
         );
         address = addIntegers(emitter, from, distance, "pointer");
       } else {
-        const terms = [...uniform, ...bases.map((base, i) => multiplyWide(emitter, base, strides[leading + i]!))];
+        const terms = motion?.origin
+          ? [motion.origin]
+          : [...uniform, ...bases.map((base, i) => multiplyWide(emitter, base, strides[leading + i]!))];
         const constant = offsets.reduce((sum, offset, i) => {
           const stride = strides[leading + i]!;
           return offset === 0
@@ -174,12 +197,28 @@ function addressesOf(emitter: Emitter, window: Window): Element[] {
     }
     return address;
   };
-  return Array.from({ length: coordinates[0]?.length ?? 1 }, (_, register) =>
+  const addresses = Array.from({ length: coordinates[0]?.length ?? 1 }, (_, register) =>
     addressAt(
       coordinates.map((list) => list[register]!.base),
       coordinates.map((list) => list[register]!.offset),
     ),
   );
+  const bases = coordinates.map((list) => list[0]!.base);
+  const oneBase = coordinates.every((list, axis) =>
+    list.every(({ base }) => elementKey(base) === elementKey(bases[axis]!)),
+  );
+  if (!motion || !oneBase) return { addresses };
+  const { distances } = motion;
+  const ahead = addressAt(bases, distances.slice(leading));
+  const next = distances.slice(0, leading).reduce<Element>((total, distance, axis) => {
+    const bytes = multiplyIntegers(emitter, strides[axis]!, distance, "i64");
+    return addIntegers(emitter, total, bytes, "pointer");
+  }, ahead);
+  const origin = addressAt(
+    bases,
+    bases.map(() => 0),
+  );
+  return { addresses, origin, next };
 }
 
 /** The part of a coordinate that is in a register, or 0, and its constant part. */
