@@ -81,19 +81,31 @@ export class Aquila2 implements Disposable {
    */
   forward(ids: readonly number[], cache: KeyValueCache, last = ids.length): Tensor<"f32"> {
     this.#check(ids, cache, last);
-    this.#warnOnce(cache, cache.length + ids.length);
-    const { layers, embedding: table, finalNorm, output } = this.#parameters;
     using scope = new Scope();
-    const tokens = scope.keep(this.device.tensor(Int32Array.from(ids), { shape: [ids.length], dtype: "i32" }));
-    const context = { config: this.config, cache };
-
-    let x = scope.keep(embedding({ table, ids: tokens, outDtype: this.dtype }));
-    for (const [layer, weights] of layers.entries()) x = scope.keep(forwardLayer(context, layer, weights, x));
-    cache.advance(ids.length);
-
+    const { finalNorm, output } = this.#parameters;
+    const x = scope.keep(this.hiddenStates(ids, cache));
     const rows = last < ids.length ? scope.keep(x.slice(0, ids.length - last)) : x;
     const normed = scope.keep(rmsNorm({ x: rows, weight: finalNorm, epsilon: this.config.rmsNormEpsilon }));
     return matmul({ a: normed, b: output, transposeB: true, outDtype: "f32" }) as Tensor<"f32">;
+  }
+
+  /**
+   * What the tokens `ids` are after the first `layers` layers (0: their embeddings), [ids.length, hiddenSize]. Adds them to the cache, which
+   * from then on is good for these layers only. Throws as `forward` does.
+   */
+  hiddenStates(ids: readonly number[], cache: KeyValueCache, layers = this.config.layers): Tensor {
+    this.#check(ids, cache, ids.length);
+    this.#warnOnce(cache, cache.length + ids.length);
+    using scope = new Scope();
+    const tokens = scope.keep(this.device.tensor(Int32Array.from(ids), { shape: [ids.length], dtype: "i32" }));
+    const context = { config: this.config, cache };
+    let x = embedding({ table: this.#parameters.embedding, ids: tokens, outDtype: this.dtype });
+    for (const [layer, weights] of this.#parameters.layers.slice(0, layers).entries()) {
+      scope.keep(x);
+      x = forwardLayer(context, layer, weights, x);
+    }
+    cache.advance(ids.length);
+    return x;
   }
 
   /** Runs a prompt of any length in bounded memory; returns the logits of its last token, [1, vocabSize]. */
