@@ -1,154 +1,20 @@
 /**
  * @file The conformance test of attention over paged caches: written once, instantiated for every back end. Against f64 over each sequence's
- * keys, under the project's rule that an error is at most twice that of the naive computation in the same dtype, plus 1e-5. What must not be
- * read is poisoned: NaN in every row that belongs to no sequence, and page numbers far outside the cache beyond each context.
+ * keys, under the project's rule that an error is at most twice that of the naive computation in the same dtype, plus 1e-5.
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
-  allowedError,
-  attend,
-  exactArithmetic,
   keyAngles,
-  largestDifference,
-  leakyReRope,
-  naiveArithmetic,
   pagedAttention,
   pagedPiecewiseAttention,
   plainRope,
   ropeFrequencies,
 } from "../../src/kernels/index.ts";
 import type { Device, Tensor } from "../../src/runtime/index.ts";
-import { randomValues, roundTo } from "../support/rounding.ts";
-import { makePagedCase, type PagedCase, pagedCases, titleOf } from "./paged-cases.ts";
-
-const sizeOf = (shape: readonly number[]): number => shape.reduce((product, extent) => product * extent, 1);
-
-/** Pages of the sequences, dealt out backwards so that none lies where its number says, with some left over. */
-export function dealPages({ contexts, pageSize }: PagedCase): { tables: number[][]; columns: number; blocks: number } {
-  const counts = contexts.map((context) => Math.ceil(context / pageSize));
-  const columns = Math.max(1, ...counts) + 1;
-  const blocks = counts.reduce((a, b) => a + b, 2);
-  let next = blocks - 2;
-  const tables = counts.map((count) =>
-    Array.from({ length: columns }, (_, i) => (i < count ? next-- : i % 2 === 0 ? 1_000_000_000 : -7)),
-  );
-  return { tables, columns, blocks };
-}
-
-/** A cache [blocks, Hk, page, D] with the rows of dense keys [Hk, context, D] in their pages and NaN elsewhere. */
-export function fillCache(
-  device: Device,
-  c: PagedCase,
-  dim: number,
-  dense: readonly Float32Array[],
-  { tables, blocks }: ReturnType<typeof dealPages>,
-): Tensor {
-  const { keyHeads, pageSize, layout, dtype } = c;
-  const data = new Float32Array(blocks * keyHeads * pageSize * dim).fill(Number.NaN);
-  const [ofHead, ofKey] = layout === "heads first" ? [pageSize * dim, dim] : [dim, keyHeads * dim];
-  for (const [b, rows] of dense.entries())
-    for (let h = 0; h < keyHeads; h++)
-      for (let n = 0; n < c.contexts[b]!; n++) {
-        const page = tables[b]![Math.floor(n / pageSize)]!;
-        const at = page * keyHeads * pageSize * dim + h * ofHead + (n % pageSize) * ofKey;
-        const from = (h * c.contexts[b]! + n) * dim;
-        data.set(rows.subarray(from, from + dim), at);
-      }
-  if (layout === "heads first") return device.tensor(data, { shape: [blocks, keyHeads, pageSize, dim], dtype });
-  return device.tensor(data, { shape: [blocks, pageSize, keyHeads, dim], dtype }).permute([0, 2, 1, 3]);
-}
-
-/** Dense random rows [Hk, context, dim] of every sequence. */
-const denseRows = (c: PagedCase, dim: number, seed: number): Float32Array[] =>
-  c.contexts.map((context, b) => randomValues(c.dtype, c.keyHeads * context * dim, seed + 100 * b, c.magnitude));
-
-/** The largest errors over all sequences as shares of what is allowed, from results [B, Hq, M, E] and [B, Hq, M]. */
-export function pagedShares(
-  c: PagedCase,
-  terms: readonly { readonly q: Float32Array; readonly k: readonly Float32Array[] }[],
-  v: readonly Float32Array[],
-  result: { readonly out: Float32Array; readonly lse: Float32Array },
-): { out: number; lse: number } {
-  const queries = Math.max(c.queries, 1);
-  const shares = { out: 0, lse: 0 };
-  for (const [b, keys] of c.contexts.entries()) {
-    const shape = { ...c, batch: 1, queries, keys, causal: c.causal };
-    const part = (all: Float32Array, width: number) =>
-      all.subarray(b * c.queryHeads * queries * width, (b + 1) * c.queryHeads * queries * width);
-    const inputs = { terms: terms.map(({ q, k }) => ({ q: part(q, c.headDim), k: k[b]! })), v: v[b]! };
-    const [expected, naive] = [exactArithmetic, naiveArithmetic(c.dtype)].map((arithmetic) =>
-      attend(shape, inputs, arithmetic),
-    ) as [ReturnType<typeof attend>, ReturnType<typeof attend>];
-    for (const [name, width] of [
-      ["out", c.valueDim],
-      ["lse", 1],
-    ] as const) {
-      const share =
-        largestDifference(part(result[name], width), expected[name]) / allowedError(naive[name], expected[name]);
-      shares[name] = Math.max(shares[name], share);
-    }
-  }
-  return shares;
-}
-
-/** Keys [Hk, context, D] turned by RoPE (half-split, base 10000), where key n stands at `position(n)`; rounded once. */
-function turned(c: PagedCase, keys: Float32Array, context: number, position: (n: number) => number): Float32Array {
-  const [D, half] = [c.headDim, c.headDim / 2];
-  return keys.map((x, i) => {
-    const [d, n] = [i % D, Math.floor(i / D) % context];
-    const angle = position(n) * 10000 ** (-(d % half) / half);
-    const partner = d < half ? -keys[i + half]! : keys[i - half]!;
-    return roundTo(c.dtype, x * Math.cos(angle) + partner * Math.sin(angle));
-  });
-}
-
-/** Near keys at their own positions, far ones four times as close. */
-const map = leakyReRope({ window: 8, factor: 4 });
-
-/** Runs one case. */
-async function errorShares(device: Device, c: PagedCase): Promise<{ out: number; lse: number }> {
-  const batch = c.contexts.length;
-  const queryShape = [batch, c.queryHeads, ...(c.queries === 0 ? [] : [c.queries]), c.headDim];
-  const q = [1, 2].map((seed) => randomValues(c.dtype, sizeOf(queryShape), seed, c.magnitude));
-  const [q1, q2] = q.map((values) => device.tensor(values, { shape: queryShape, dtype: c.dtype })) as [Tensor, Tensor];
-  const pages = dealPages(c);
-  const rawKeys = denseRows(c, c.headDim, 3);
-  const k = c.raw
-    ? [(n: number) => n, (n: number) => n / 4].map((position) =>
-        rawKeys.map((keys, b) => turned(c, keys, c.contexts[b]!, position)),
-      )
-    : [rawKeys, denseRows(c, c.headDim, 4)];
-  const v = denseRows(c, c.valueDim, 5);
-  const caches = (c.raw ? [rawKeys] : k).map((rows) => fillCache(device, c, c.headDim, rows, pages));
-  const length = pages.columns * c.pageSize;
-  const frequencies = ropeFrequencies(plainRope(10000), { headDim: c.headDim });
-  const angles = keyAngles(device, { map, frequencies, length });
-  const common = {
-    valueCache: fillCache(device, c, c.valueDim, v, pages),
-    contextLengths: device.tensor(Int32Array.from(c.contexts), { shape: [batch], dtype: "i32" }),
-    blockTables: device.tensor(Int32Array.from(pages.tables.flat()), { shape: [batch, pages.columns], dtype: "i32" }),
-    scale: c.scale,
-    causal: c.causal,
-    splits: c.splits,
-    returnLse: true,
-  };
-  const { threshold } = c;
-  const { out, lse } =
-    threshold === undefined
-      ? pagedAttention({ q: q1, keyCache: caches[0]!, ...common })
-      : c.raw
-        ? pagedPiecewiseAttention({ q1, q2, keyCache: caches[0]!, keyAngles: angles, threshold, ...common })
-        : pagedPiecewiseAttention({ q1, q2, keyCache1: caches[0]!, keyCache2: caches[1]!, threshold, ...common });
-  expect(out.shape).toEqual([...queryShape.slice(0, -1), c.valueDim]);
-  expect(lse!.shape).toEqual(queryShape.slice(0, -1));
-  const result = { out: (await out.read()) as Float32Array, lse: (await lse!.read()) as Float32Array };
-  const { valueCache, contextLengths, blockTables } = common;
-  for (const tensor of [q1, q2, ...caches, angles, valueCache, contextLengths, blockTables, out, lse!])
-    tensor.dispose();
-  const terms = q.map((values, i) => ({ q: values, k: k[i]! }));
-  return pagedShares(c, terms, v, result);
-}
+import { randomValues } from "../support/rounding.ts";
+import { makePagedCase, pagedCases, titleOf } from "./paged-cases.ts";
+import { pagedErrorShares, pagedPositionMap } from "./paged-errors.ts";
 
 const randomCases = fc
   .record({
@@ -171,7 +37,7 @@ export function describePaged(title: string, device: () => Device, { randomRuns 
   describe(`paged attention on ${title}`, () => {
     const cases = pagedCases.filter((_, i) => i % every === 0);
     it.each(cases.map((c) => [titleOf(c), c] as const))("%s", async (_, c) => {
-      const { out, lse } = await errorShares(device(), c);
+      const { out, lse } = await pagedErrorShares(device(), c);
       expect(out).toBeLessThanOrEqual(1);
       expect(lse).toBeLessThanOrEqual(1);
     });
@@ -179,7 +45,7 @@ export function describePaged(title: string, device: () => Device, { randomRuns 
     it("holds for random shapes", async () => {
       await fc.assert(
         fc.asyncProperty(randomCases, async (c) => {
-          const { out, lse } = await errorShares(device(), c);
+          const { out, lse } = await pagedErrorShares(device(), c);
           expect(out).toBeLessThanOrEqual(1);
           expect(lse).toBeLessThanOrEqual(1);
         }),
@@ -227,7 +93,9 @@ export function describePaged(title: string, device: () => Device, { randomRuns 
       ).toThrow(/"keyCache2" has shape/);
       const raw = { ...rest, q1: q, q2: q, keyCache, threshold: 1 };
       const frequencies = ropeFrequencies({ ...plainRope(10000), layout: "interleaved" }, { headDim: 16 });
-      expect(() => keyAngles(device(), { map, frequencies, length: 16 })).toThrow(/got layout "interleaved"/);
+      expect(() => keyAngles(device(), { map: pagedPositionMap, frequencies, length: 16 })).toThrow(
+        /got layout "interleaved"/,
+      );
       const angles = (positions: number, pairs: number) => device().zeros([2, 2, positions, pairs], "f32");
       expect(() => pagedPiecewiseAttention({ ...raw, keyAngles: angles(16, 16) })).toThrow(/"keyAngles" has shape/);
       expect(() => pagedPiecewiseAttention({ ...raw, keyAngles: angles(15, 8) })).toThrow(

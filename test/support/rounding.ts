@@ -32,5 +32,7 @@ export function normalNumbers(seed: number): () => number {
 /** `count` normal numbers of standard deviation `scale`, each already a value of `dtype`. */
 export function randomValues(dtype: FloatDType, count: number, seed: number, scale = 1): Float32Array {
   const next = normalNumbers(seed);
-  return Float32Array.from({ length: count }, () => roundTo(dtype, scale * next()));
+  const values = new Float32Array(count);
+  for (let i = 0; i < count; i++) values[i] = roundTo(dtype, scale * next());
+  return values;
 }
