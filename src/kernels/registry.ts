@@ -11,13 +11,16 @@ import {
   attentionSplitKernel,
   attentionTotalKernel,
 } from "./attention/operator.ts";
-import { pagedAttentionKernel, pagedPiecewiseKernel, pagedPiecewiseRawKernel } from "./attention/paged-operator.ts";
+import { pagedAttentionKernel, pagedPiecewiseKernel, rotatedPagedPiecewiseKernel } from "./attention/paged-operator.ts";
 import {
   piecewiseBackwardKeysKernel,
   piecewiseBackwardQueriesKernel,
   piecewiseForwardKernel,
   piecewiseSplitKernel,
   piecewiseTotalKernel,
+  rotatedPiecewiseBackwardKeysKernel,
+  rotatedPiecewiseBackwardQueriesKernel,
+  rotatedPiecewiseForwardKernel,
 } from "./attention/piecewise-operator.ts";
 import {
   crossEntropyBackwardInPlaceKernel,
@@ -66,6 +69,19 @@ export const libraryKernels: Readonly<Record<string, LibraryKernel>> = Object.fr
   entry(piecewiseBackwardQueriesKernel, "PiecewiseAttention, gradients of the queries", { T: "f16" }, wide),
   entry(piecewiseBackwardKeysKernel, "PiecewiseAttention, gradients of keys and values", { T: "f16" }, wideTerms),
   entry(piecewiseTotalKernel, "PiecewiseAttention that each key gets from all queries"),
+  entry(rotatedPiecewiseForwardKernel, "PiecewiseAttention, RoPE in the load of queries and keys", { T: "f16" }, wide),
+  entry(
+    rotatedPiecewiseBackwardQueriesKernel,
+    "PiecewiseAttention with RoPE in the load, gradient of the queries",
+    { T: "f16" },
+    wide,
+  ),
+  entry(
+    rotatedPiecewiseBackwardKeysKernel,
+    "PiecewiseAttention with RoPE in the load, gradients of keys and values",
+    { T: "f16" },
+    wideTerms,
+  ),
   entry(attentionSplitKernel, "attention over a part of the keys (flash decoding)", { T: "f16" }, decoding),
   entry(piecewiseSplitKernel, "PiecewiseAttention over a part of the keys", { T: "f16" }, decoding),
   entry(attentionMergeKernel, "what attention gave over parts of the keys, as over all of them"),
@@ -77,8 +93,8 @@ export const libraryKernels: Readonly<Record<string, LibraryKernel>> = Object.fr
     { ...decoding, BLOCK_N: 32, CAUSAL: false },
   ),
   entry(
-    pagedPiecewiseRawKernel,
-    "PiecewiseAttention over paged caches of keys before RoPE",
+    rotatedPagedPiecewiseKernel,
+    "PiecewiseAttention over paged caches, RoPE in the load of queries and keys",
     { T: "f16" },
     { ...decoding, BLOCK_N: 32, CAUSAL: false },
   ),

@@ -20,7 +20,7 @@ export interface PagedCase {
   readonly threshold?: number;
   readonly scale: number;
   readonly magnitude: number;
-  /** The cache holds keys before the rotary embedding, for PiecewiseAttention. */
+  /** Queries and keys are those before the rotary embedding. */
   readonly raw: boolean;
   /** How a page lies in memory. */
   readonly layout: "heads first" | "keys first";
@@ -85,7 +85,8 @@ export const pagedCases: readonly PagedCase[] = [
   ),
   make({ threshold: 30, queries: 20, contexts: [70, 20], pageSize: 32, layout: "keys first" }),
   make({ threshold: 10, queries: 4, contexts: [70, 20], pageSize: 5, queryHeads: 4, keyHeads: 2 }),
-  // The same with raw keys that are turned while they are loaded.
+  // The same with raw queries and keys that are turned while they are loaded; and plain attention.
+  make({ raw: true, queries: 3, queryHeads: 6, keyHeads: 2, contexts: [70, 33], splits: 2 }),
   ...[16, 24, 64].map((pageSize) =>
     make({ threshold: 20, raw: true, pageSize, queryHeads: 6, keyHeads: 1, contexts: [70, 33, 0], splits: 2 }),
   ),
@@ -103,6 +104,6 @@ export const titleOf = (c: PagedCase): string =>
     c.causal ? "" : " not causal",
     c.splits === undefined ? "" : ` splits ${c.splits}`,
     c.threshold === undefined ? "" : ` threshold ${c.threshold}`,
-    c.raw ? " raw keys" : "",
+    c.raw ? " raw" : "",
     c.magnitude === 1 ? "" : ` x${c.magnitude}`,
   ].join("");

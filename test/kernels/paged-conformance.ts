@@ -5,10 +5,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
-  keyAngles,
   pagedAttention,
   pagedPiecewiseAttention,
   plainRope,
+  ropeAngles,
   ropeFrequencies,
 } from "../../src/kernels/index.ts";
 import type { Device, Tensor } from "../../src/runtime/index.ts";
@@ -91,16 +91,14 @@ export function describePaged(title: string, device: () => Device, { randomRuns 
       expect(() =>
         pagedPiecewiseAttention({ ...piecewise, threshold: 1, keyCache2: device().zeros([4, 2, 8, 8], "f16") }),
       ).toThrow(/"keyCache2" has shape/);
-      const raw = { ...rest, q1: q, q2: q, keyCache, threshold: 1 };
-      const frequencies = ropeFrequencies({ ...plainRope(10000), layout: "interleaved" }, { headDim: 16 });
-      expect(() => keyAngles(device(), { map: pagedPositionMap, frequencies, length: 16 })).toThrow(
-        /got layout "interleaved"/,
+      const raw = { ...rest, q, keyCache, threshold: 1 };
+      const frequencies = ropeFrequencies(plainRope(10000), { headDim: 16 });
+      const rope = (length: number) => ropeAngles(device(), { map: pagedPositionMap, frequencies, length });
+      expect(() => pagedAttention({ ...good, rope: rope(16) })).toThrow(/"rope.angles" has shape \[2, 2, /);
+      expect(() => pagedPiecewiseAttention({ ...raw, rope: rope(15) })).toThrow(
+        /"rope.angles" has 15 positions, but there may be 16 keys/,
       );
-      const angles = (positions: number, pairs: number) => device().zeros([2, 2, positions, pairs], "f32");
-      expect(() => pagedPiecewiseAttention({ ...raw, keyAngles: angles(16, 16) })).toThrow(/"keyAngles" has shape/);
-      expect(() => pagedPiecewiseAttention({ ...raw, keyAngles: angles(15, 8) })).toThrow(
-        /"keyAngles" has 15 positions, but a context may have 16 keys/,
-      );
+      expect(() => pagedPiecewiseAttention(raw as never)).toThrow(/"rope" must be what ropeAngles gives/);
     });
   });
 }

@@ -7,13 +7,13 @@ import {
   allowedError,
   attend,
   exactArithmetic,
-  keyAngles,
   largestDifference,
   leakyReRope,
   naiveArithmetic,
   pagedAttention,
   pagedPiecewiseAttention,
   plainRope,
+  ropeAngles,
   ropeFrequencies,
 } from "../../src/kernels/index.ts";
 import type { Device, Tensor } from "../../src/runtime/index.ts";
@@ -89,19 +89,37 @@ function sharesOf(
   return shares;
 }
 
-/** Keys [Hk, context, D] turned by RoPE (half-split, base 10000), where key n stands at `position(n)`; rounded once. */
-function turned(c: PagedCase, keys: Float32Array, context: number, position: (n: number) => number): Float32Array {
+/** Rows [heads, count, D] turned by RoPE (half-split, base 10000), where row n stands at `position(n)`; rounded once. */
+function turned(c: PagedCase, rows: Float32Array, count: number, position: (n: number) => number): Float32Array {
   const [D, half] = [c.headDim, c.headDim / 2];
-  return keys.map((x, i) => {
-    const [d, n] = [i % D, Math.floor(i / D) % context];
+  return rows.map((x, i) => {
+    const [d, n] = [i % D, Math.floor(i / D) % count];
     const angle = position(n) * 10000 ** (-(d % half) / half);
-    const partner = d < half ? -keys[i + half]! : keys[i - half]!;
+    const partner = d < half ? -rows[i + half]! : rows[i - half]!;
     return roundTo(c.dtype, x * Math.cos(angle) + partner * Math.sin(angle));
   });
 }
 
-/** Of raw keys: near ones at their own positions, far ones four times as close. */
-export const pagedPositionMap = leakyReRope({ window: 8, factor: 4 });
+/** Of raw queries and keys: near ones at their own positions, far ones four times as close. */
+const [window, factor] = [8, 4];
+export const pagedPositionMap = leakyReRope({ window, factor });
+const positions = {
+  queries: [(i: number) => i, (i: number) => (i + window * (factor - 1)) / factor],
+  keys: [(j: number) => j, (j: number) => j / factor],
+};
+
+/** Queries [B, Hq, M, D], those of each sequence at the end of its context. */
+function turnedQueries(c: PagedCase, queries: Float32Array, position: (n: number) => number): Float32Array {
+  const count = Math.max(c.queries, 1);
+  const size = c.queryHeads * count * c.headDim;
+  const result = new Float32Array(queries.length);
+  for (const [b, context] of c.contexts.entries())
+    result.set(
+      turned(c, queries.subarray(b * size, (b + 1) * size), count, (m) => position(context - count + m)),
+      b * size,
+    );
+  return result;
+}
 
 /** Runs one case. The largest errors as shares of what is allowed: at most 1 is right. */
 export async function pagedErrorShares(device: Device, c: PagedCase): Promise<{ out: number; lse: number }> {
@@ -111,16 +129,19 @@ export async function pagedErrorShares(device: Device, c: PagedCase): Promise<{ 
   const [q1, q2] = q.map((values) => device.tensor(values, { shape: queryShape, dtype: c.dtype })) as [Tensor, Tensor];
   const pages = dealPages(c);
   const rawKeys = denseRows(c, c.headDim, 3);
+  const { threshold } = c;
+  const [map, terms] = threshold === undefined ? [{}, 1] : [{ map: pagedPositionMap }, 2];
   const k = c.raw
-    ? [(n: number) => n, (n: number) => n / 4].map((position) =>
-        rawKeys.map((keys, b) => turned(c, keys, c.contexts[b]!, position)),
-      )
+    ? positions.keys
+        .slice(0, terms)
+        .map((position) => rawKeys.map((keys, b) => turned(c, keys, c.contexts[b]!, position)))
     : [rawKeys, denseRows(c, c.headDim, 4)];
+  const seenQueries = c.raw ? positions.queries.map((position) => turnedQueries(c, q[0]!, position)) : q;
   const v = denseRows(c, c.valueDim, 5);
   const caches = (c.raw ? [rawKeys] : k).map((rows) => fillCache(device, c, c.headDim, rows, pages));
   const length = pages.columns * c.pageSize;
   const frequencies = ropeFrequencies(plainRope(10000), { headDim: c.headDim });
-  const angles = keyAngles(device, { map: pagedPositionMap, frequencies, length });
+  using rope = ropeAngles(device, { frequencies, length, ...map });
   const common = {
     valueCache: fillCache(device, c, c.valueDim, v, pages),
     contextLengths: device.tensor(Int32Array.from(c.contexts), { shape: [batch], dtype: "i32" }),
@@ -130,20 +151,19 @@ export async function pagedErrorShares(device: Device, c: PagedCase): Promise<{ 
     splits: c.splits,
     returnLse: true,
   };
-  const { threshold } = c;
+  const one = { q: q1, keyCache: caches[0]!, ...common };
   const { out, lse } =
     threshold === undefined
-      ? pagedAttention({ q: q1, keyCache: caches[0]!, ...common })
+      ? pagedAttention({ ...one, ...(c.raw && { rope }) })
       : c.raw
-        ? pagedPiecewiseAttention({ q1, q2, keyCache: caches[0]!, keyAngles: angles, threshold, ...common })
+        ? pagedPiecewiseAttention({ ...one, rope, threshold })
         : pagedPiecewiseAttention({ q1, q2, keyCache1: caches[0]!, keyCache2: caches[1]!, threshold, ...common });
   const rows = queryShape.slice(0, -1);
   if (`${out.shape}; ${lse!.shape}` !== `${[...rows, c.valueDim]}; ${rows}`)
     throw new Error(`out is [${out.shape}], lse [${lse!.shape}], for queries [${queryShape}]`);
   const result = { out: (await out.read()) as Float32Array, lse: (await lse!.read()) as Float32Array };
   const { valueCache, contextLengths, blockTables } = common;
-  for (const tensor of [q1, q2, ...caches, angles, valueCache, contextLengths, blockTables, out, lse!])
-    tensor.dispose();
-  const terms = q.map((values, i) => ({ q: values, k: k[i]! }));
-  return sharesOf(c, terms, v, result);
+  for (const tensor of [q1, q2, ...caches, valueCache, contextLengths, blockTables, out, lse!]) tensor.dispose();
+  const operands = k.map((keys, i) => ({ q: seenQueries[i]!, k: keys }));
+  return sharesOf(c, operands, v, result);
 }

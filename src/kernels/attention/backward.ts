@@ -21,8 +21,9 @@ import {
   placeOf,
   scoresOf,
   shiftOfLse,
+  storeGradients,
 } from "./scores.ts";
-import { type BlockN, operandNames, type Variant } from "./variant.ts";
+import { type BlockN, tensorNames, type Variant } from "./variant.ts";
 
 /** `statistics` [2, B, Hq, M], f32: 0 holds the shift of the exponents, lse · log2(e); 1 holds delta, the sum of out ∘ dout over channels. */
 export const attentionBackwardStatistics = kernel({
@@ -47,14 +48,14 @@ export const attentionBackwardStatistics = kernel({
   },
 });
 
-/** dq [operands, B, Hq, M, D]: the gradients of the variant's query operands, in the order of `operandNames`. */
+/** dq [tensors, B, Hq, M, D]: the gradients of the variant's query tensors, in the order of `tensorNames`. */
 export const attentionBackwardQueries = <C extends Constants>(variant: Variant<any, C>) =>
   attentionKernel(variant, {
     name: "attention_backward_queries",
     params: { dout: tl.tensor("T", 4), statistics: tl.tensor("f32", 4), dq: tl.tensor("T", 5) },
     grid: (p, { BLOCK_M }) => [tl.cdiv(p.dout.shape(2), BLOCK_M), p.dout.shape(1), p.dout.shape(0)],
     body(p, context) {
-      const { BLOCK_M, PAD_HEAD } = context.c;
+      const { BLOCK_M } = context.c;
       const first = tl.programId(0).mul(BLOCK_M);
       const at = placeOf(context, "queries");
       const kept = keep(context, "queries", first, at);
@@ -69,15 +70,12 @@ export const attentionBackwardQueries = <C extends Constants>(variant: Variant<a
         const dWeights = tile.drop(tl.dot(dout, tile.load("v").trans()));
         return tile.accumulate(weights.mul(dWeights.sub(delta)), s);
       });
-      for (const [i, name] of operandNames(variant, "queries").entries()) {
-        const gradient = sums[name]!.mul(p.scale.mul(grown)).to(p.dq.dtype);
-        p.dq.at(i, at.batch, at.head).store([first, 0], gradient, { inBounds: [false, !PAD_HEAD] });
-      }
+      storeGradients(context, kept, at, sums, p.scale.mul(grown), (i) => p.dq.at(i, at.batch, at.head));
     },
   });
 
 /**
- * dkv [operands + 1, B, Hk, N, max(D, E)]: the gradients of the variant's key operands, in the order of `operandNames`, then dv. What is
+ * dkv [tensors + 1, B, Hk, N, max(D, E)]: the gradients of the variant's key tensors, in the order of `tensorNames`, then dv. What is
  * beyond a gradient's own channels means nothing.
  */
 export const attentionBackwardKeys = <C extends Constants>(variant: Variant<any, C>) =>
@@ -86,7 +84,7 @@ export const attentionBackwardKeys = <C extends Constants>(variant: Variant<any,
     params: { dout: tl.tensor("T", 4), statistics: tl.tensor("f32", 4), dkv: tl.tensor("T", 5) },
     grid: (p, { BLOCK_N }) => [tl.cdiv(p.dkv.shape(3), BLOCK_N), p.dkv.shape(2), p.dkv.shape(1)],
     body(p, context) {
-      const { BLOCK_M, BLOCK_N, VALUE_DIM, PAD_HEAD, PAD_VALUE } = context.c;
+      const { BLOCK_M, BLOCK_N, VALUE_DIM, PAD_VALUE } = context.c;
       const first = tl.programId(0).mul(BLOCK_N);
       const own = placeOf(context, "keys");
       const kept = keep(context, "keys", first, own);
@@ -114,13 +112,10 @@ export const attentionBackwardKeys = <C extends Constants>(variant: Variant<any,
           };
         });
       });
-      const names = operandNames(variant, "keys");
-      for (const [i, name] of names.entries()) {
-        const gradient = (sums as typeof start)[name]!.mul(p.scale.mul(grown)).to(p.dkv.dtype);
-        p.dkv.at(i, own.batch, own.keyHead).store([first, 0], gradient, { inBounds: [false, !PAD_HEAD] });
-      }
-      p.dkv
-        .at(names.length, own.batch, own.keyHead)
-        .store([first, 0], dv.mul(grown).to(p.dkv.dtype), { inBounds: [false, !PAD_VALUE] });
+      const into = (i: number) => p.dkv.at(i, own.batch, own.keyHead);
+      storeGradients(context, kept, own, sums as typeof start, p.scale.mul(grown), into);
+      into(tensorNames(variant, "keys").length).store([first, 0], dv.mul(grown).to(p.dkv.dtype), {
+        inBounds: [false, !PAD_VALUE],
+      });
     },
   });

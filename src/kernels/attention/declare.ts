@@ -12,7 +12,7 @@ import {
 } from "../../dsl/index.ts";
 import { dense } from "./dense.ts";
 import type { Context } from "./scores.ts";
-import { type BlockConstants, blockConstants, operandNames, type Variant } from "./variant.ts";
+import { type BlockConstants, blockConstants, tensorNames, type Variant } from "./variant.ts";
 
 const commonParameters = { v: tl.tensor("T", 4), scale: tl.scalar("f32") };
 type Common = typeof commonParameters;
@@ -37,7 +37,7 @@ export function attentionKernel<
   variant: Variant<any, C>,
   { name, params, constants, grid, body }: AttentionKernelSpec<P, O>,
 ): KernelDefinition<typeof blockConstants & C & O, P & Common> {
-  const operands = variant.operands ?? [...operandNames(variant, "queries"), ...operandNames(variant, "keys")];
+  const operands = [...tensorNames(variant, "queries"), ...tensorNames(variant, "keys")];
   const definition: KernelDefinition<any, any> = kernel({
     name: variant === (dense as Variant) ? name : `${name}_${variant.name}`,
     constants: { ...blockConstants, ...variant.constants, ...constants } as typeof blockConstants,

@@ -16,7 +16,6 @@ export { dense } from "./dense.ts";
 export { withDropout } from "./dropout.ts";
 export * from "./edges.ts";
 export { attentionForward } from "./forward.ts";
-export { type KeyAnglesOptions, keyAngles } from "./key-angles.ts";
 export type { CommonArguments, DropoutArguments } from "./launch.ts";
 export { attentionMergeKernel } from "./merge.ts";
 export * from "./merge-operator.ts";
@@ -46,7 +45,6 @@ export {
   piecewiseSplitKernel,
   piecewiseTotalKernel,
 } from "./piecewise-operator.ts";
-export { pagedRawKeys } from "./raw-keys.ts";
 export {
   type Arithmetic,
   type AttentionCase,
@@ -63,6 +61,8 @@ export {
   naiveArithmetic,
 } from "./reference.ts";
 export { type AttentionGradients, attentionGradients } from "./reference-gradients.ts";
+export { type RopeAngles, type RopeAnglesOptions, ropeAngles } from "./rope-angles.ts";
+export { rotated } from "./rotated.ts";
 export { attentionSplit } from "./split-kv.ts";
 export { attentionTotal } from "./total.ts";
 export type * from "./variant.ts";

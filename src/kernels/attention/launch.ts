@@ -19,7 +19,7 @@ import { canPackHeads } from "./pack-heads.ts";
 import { attentionSplit } from "./split-kv.ts";
 import { countedPrograms, defaultSplits, processors } from "./splits.ts";
 import { attentionTotal } from "./total.ts";
-import { operandNames, termsOf, type Variant } from "./variant.ts";
+import { tensorNames, termsOf, type Variant } from "./variant.ts";
 
 /** The kernels of one variant. */
 export const kernelsOf = (variant: Variant) => ({
@@ -78,8 +78,7 @@ export interface Call {
 }
 
 /**
- * Checks operands and common arguments. `operands` are the variant's, in the order query, key of each term, then "v"; `own` is what the
- * variant reads besides.
+ * Checks operands and common arguments. `operands` are the variant's tensors and "v"; `own` is what the variant reads besides.
  * @throws ArgumentError
  */
 export function openCall(
@@ -90,13 +89,12 @@ export function openCall(
   own: LaunchValues = {},
 ): Call {
   const { variant } = family.plain;
-  const [{ q: first, k: firstKey }] = termsOf(variant) as [{ q: string; k: string }];
+  const [queryNames, keyNames] = [tensorNames(variant, "queries"), tensorNames(variant, "keys")];
+  const [first, firstKey] = [queryNames[0]!, keyNames[0]!];
   const dtypes = () => (operands[first]?.dtype === undefined ? floatDTypes : [operands[first].dtype]);
   check.tensor(first, operands[first]!, ["B", "Hq", "M", "D"], floatDTypes);
-  for (const name of operandNames(variant, "queries"))
-    check.tensor(name, operands[name]!, ["B", "Hq", "M", "D"], dtypes());
-  for (const name of operandNames(variant, "keys"))
-    check.tensor(name, operands[name]!, ["B", "Hk", "N", "D"], dtypes());
+  for (const name of queryNames) check.tensor(name, operands[name]!, ["B", "Hq", "M", "D"], dtypes());
+  for (const name of keyNames) check.tensor(name, operands[name]!, ["B", "Hk", "N", "D"], dtypes());
   check.tensor("v", operands.v!, ["B", "Hk", "N", "E"], dtypes());
   const size = (name: string) => check.size(name);
   const [queryHeads, keyHeads, headDim, valueDim] = [size("Hq"), size("Hk"), size("D"), size("E")];
@@ -164,8 +162,9 @@ export function launchForward(call: Call, given: Tensor | undefined, splits?: nu
   const terms = termsOf(kernels.variant).length;
   if (plan.splits > 1 || plan.packed) {
     const keyHeads = call.keyShape[1];
+    const turned = "angles" in values;
     launchSplit(
-      { device, kernel: kernels.split, values, constants, queryShape, keyHeads, valueDim, terms, ...plan },
+      { device, kernel: kernels.split, values, constants, queryShape, keyHeads, valueDim, terms, turned, ...plan },
       out,
       lse,
     );
@@ -200,7 +199,7 @@ export function launchTotal({ check, kernels, values, constants, ...call }: Call
   return total;
 }
 
-/** Enqueues the backward kernels. The gradients by the name of their operand; views of two tensors. */
+/** Enqueues the backward kernels. The gradients by the name of their tensor; views of two tensors. */
 export function launchBackward(
   call: Call,
   { out, lse, dout }: { readonly out: Tensor; readonly lse: Tensor; readonly dout: Tensor },
@@ -213,7 +212,7 @@ export function launchBackward(
   check.tensor("dout", dout, ["B", "Hq", "M", "E"], [dtype]);
 
   const { variant } = kernels;
-  const [queryNames, keyNames] = [operandNames(variant, "queries"), operandNames(variant, "keys")];
+  const [queryNames, keyNames] = [tensorNames(variant, "queries"), tensorNames(variant, "keys")];
   const problem = [device.backend, headDim, valueDim, termsOf(variant).length] as const;
   const [byQueries, byKeys] = [backwardQueriesConfiguration(...problem), backwardKeysConfiguration(...problem)];
   const statistics = device.empty([2, batch, queryHeads, queries], "f32");

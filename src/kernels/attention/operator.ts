@@ -3,8 +3,11 @@ import type { Tensor } from "../../runtime/index.ts";
 import { ArgumentChecker } from "../support/arguments.ts";
 import { dense } from "./dense.ts";
 import { type CommonArguments, kernelFamily, launchBackward, launchForward, launchTotal, openCall } from "./launch.ts";
+import { type RopeAngles, withRotation } from "./rope-angles.ts";
+import { rotated } from "./rotated.ts";
 
 const family = kernelFamily(dense);
+const rotatedFamily = kernelFamily(rotated(dense));
 export const {
   forward: attentionForwardKernel,
   split: attentionSplitKernel,
@@ -21,6 +24,8 @@ export interface AttentionArguments extends CommonArguments {
   readonly k: Tensor;
   /** [B, Hk, N, E]. */
   readonly v: Tensor;
+  /** q and k are as they are before the rotary embedding, and are turned while they are loaded, by `ropeAngles`. M at most N. Default: they are not. */
+  readonly rope?: RopeAngles;
   /** Also give the natural-log normaliser. Default false. */
   readonly returnLse?: boolean;
   /** Also give the attention that each key gets from all queries. Default false. */
@@ -64,9 +69,18 @@ export function forwardOutput(
  * @throws ArgumentError that names the argument: `ARGUMENT_MISSING`, `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`, `ARGUMENT_VALUE`,
  * `ARGUMENT_HEADS`, `ARGUMENT_HEAD_DIM`.
  */
-export function attention({ q, k, v, ...options }: AttentionArguments): AttentionOutput {
-  const call = openCall(new ArgumentChecker("attention"), family, { q, k, v }, options);
-  return forwardOutput(call, options);
+export function attention({ q, k, v, rope, ...options }: AttentionArguments): AttentionOutput {
+  return forwardOutput(open("attention", { q, k, v }, rope, options), options);
+}
+
+function open(
+  operator: string,
+  operands: Readonly<Record<"q" | "k" | "v", Tensor>>,
+  rope: RopeAngles | undefined,
+  options: CommonArguments,
+): ReturnType<typeof openCall> {
+  const call = openCall(new ArgumentChecker(operator), rope ? rotatedFamily : family, operands, options);
+  return rope ? withRotation(call, rope) : call;
 }
 
 /** Arguments of `attentionBackward`: those of the forward call, what it gave, and the gradient of its output. */
@@ -74,6 +88,8 @@ export interface AttentionBackwardArguments extends CommonArguments {
   readonly q: Tensor;
   readonly k: Tensor;
   readonly v: Tensor;
+  /** As in the forward call; the gradients are those of q and k before they are turned. */
+  readonly rope?: RopeAngles;
   /** [B, Hq, M, E]: the forward call's output. */
   readonly out: Tensor;
   /** f32 [B, Hq, M]: the forward call's `lse`. */
@@ -87,12 +103,11 @@ export interface AttentionBackwardArguments extends CommonArguments {
  * runs give the same bits. A query that sees no key gets and gives gradient 0. Enqueues and returns at once.
  * @throws ArgumentError as `attention` does.
  */
-export function attentionBackward({ q, k, v, out, lse, dout, ...options }: AttentionBackwardArguments): {
+export function attentionBackward({ q, k, v, rope, out, lse, dout, ...options }: AttentionBackwardArguments): {
   readonly dq: Tensor;
   readonly dk: Tensor;
   readonly dv: Tensor;
 } {
-  const call = openCall(new ArgumentChecker("attentionBackward"), family, { q, k, v }, options);
-  const gradients = launchBackward(call, { out, lse, dout });
+  const gradients = launchBackward(open("attentionBackward", { q, k, v }, rope, options), { out, lse, dout });
   return { dq: gradients.q!, dk: gradients.k!, dv: gradients.v! };
 }

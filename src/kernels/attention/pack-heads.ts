@@ -3,10 +3,9 @@
  * loaded once a key head. Row m · group + g of a key head is query m of its query head g, so rows are in the order of queries and edges
  * stay monotone.
  */
-import { type TensorView, type Tile, tl } from "../../dsl/index.ts";
-import { gatherRows } from "./gather.ts";
+import { tl } from "../../dsl/index.ts";
 import type { Context } from "./scores.ts";
-import { type Edge, loadOperand, type OperandTile, type Place, type Variant } from "./variant.ts";
+import type { Edge, Place, Variant } from "./variant.ts";
 
 /** Whether a variant's hooks are the same for all query heads, as packing needs. */
 export const canPackHeads = ({ logits, dropout }: Variant): boolean => logits === undefined && dropout === undefined;
@@ -28,25 +27,6 @@ export function packHeads(context: Context, at: Place): { readonly context: Cont
         ...(from && { from: ofRows(from)! }),
         ...(to && { to: ofRows(to)! }),
       })),
-    load: (p, place, tile, c) =>
-      tile.side === "queries"
-        ? loadRows(p[tile.name], place, tile)
-        : (variant.load?.(p, place, tile, c) ?? loadOperand(p, place, tile)),
   };
-  return { context: { ...context, variant: packed }, at: { ...at, queries: at.queries.mul(at.group) } };
-}
-
-/** Rows of a query operand [B, Hq, M, D]. */
-function loadRows<R extends number, D extends number>(
-  operand: TensorView<"T", 4>,
-  at: Place,
-  tile: OperandTile<R, D>,
-): Tile<"T", readonly [R, D]> {
-  const row = tl.arange(0, tile.shape[0]).add(tile.first) as Tile<"i32", readonly [R]>;
-  const [query, head] = [row.div(at.group), row.rem(at.group).add(at.keyHead.mul(at.group))];
-  const offsets = head
-    .to("i64")
-    .mul(operand.stride(1))
-    .add(query.to("i64").mul(operand.stride(2)));
-  return gatherRows({ operand, origin: operand.at(at.batch).pointer, offsets, exists: row.lt(at.queries) }, tile);
+  return { context: { ...context, variant: packed }, at: { ...at, queries: at.queries.mul(at.group), packed: true } };
 }

@@ -2,20 +2,21 @@
 import type { KernelDefinition } from "../../dsl/index.ts";
 import type { LaunchValues, Tensor } from "../../runtime/index.ts";
 import { ArgumentChecker, floatDTypes } from "../support/arguments.ts";
-import { copyPages } from "./cache-operators.ts";
 import { headConstants } from "./configuration.ts";
 import { dense } from "./dense.ts";
 import { launchSplit, shouldPack } from "./launch-split.ts";
 import { paged } from "./paged.ts";
 import { piecewise } from "./piecewise.ts";
 import { checkThreshold } from "./piecewise-operator.ts";
-import { pagedRawKeys } from "./raw-keys.ts";
+import { type RopeAngles, rotationOf } from "./rope-angles.ts";
+import { rotated } from "./rotated.ts";
 import { attentionSplit } from "./split-kv.ts";
 import { pagedKeyBlock, pagedSplits } from "./splits.ts";
 
 export const pagedAttentionKernel: KernelDefinition = attentionSplit(paged(dense));
+export const rotatedPagedAttentionKernel: KernelDefinition = attentionSplit(rotated(paged(dense)));
 export const pagedPiecewiseKernel: KernelDefinition = attentionSplit(paged(piecewise));
-export const pagedPiecewiseRawKernel: KernelDefinition = attentionSplit(pagedRawKeys(piecewise));
+export const rotatedPagedPiecewiseKernel: KernelDefinition = attentionSplit(rotated(paged(piecewise)));
 
 /** What the operators over paged caches have in common. */
 interface PagedArguments {
@@ -51,32 +52,39 @@ export interface PagedAttentionArguments extends PagedArguments {
   readonly q: Tensor;
   /** [blocks, Hk, block, D]: pages of keys, as `valueCache`; Hq a multiple of Hk. */
   readonly keyCache: Tensor;
+  /**
+   * Queries and keys are as they are before the rotary embedding, and are turned while they are loaded, by `ropeAngles`; a chunk of queries stands at
+   * the end of its context. Default: they are not.
+   */
+  readonly rope?: RopeAngles;
 }
 
-/** Keys of a cache under both position embeddings. */
-interface TwoKeyCaches {
+/** Queries, and keys of a cache, under both position embeddings. */
+interface TurnedOperands {
+  /** [B, Hq, D] or [B, Hq, M, D]: queries for keys nearer than the threshold. */
+  readonly q1: Tensor;
+  /** As `q1`: queries for keys at the threshold or farther. */
+  readonly q2: Tensor;
   /** [blocks, Hk, block, D]: pages of the keys that belong to `q1`. */
   readonly keyCache1: Tensor;
   /** [blocks, Hk, block, D]: pages of the keys that belong to `q2`, by the same table. */
   readonly keyCache2: Tensor;
 }
 
-/** Keys of a cache before any position embedding. */
-interface RawKeyCache {
-  /** [blocks, Hk, block, D], D even: pages of the keys as they are before the rotary embedding. */
+/** Queries, and keys of a cache, before any position embedding; the kernel turns them while it loads them. */
+interface RawOperands {
+  /** [B, Hq, D] or [B, Hq, M, D]: a chunk of queries stands at the end of its context. */
+  readonly q: Tensor;
+  /** [blocks, Hk, block, D]. */
   readonly keyCache: Tensor;
-  /** f32 [2, 2, positions, D/2] by `keyAngles`: by how much to turn key n while it is loaded. At least as many positions as the longest context. */
-  readonly keyAngles: Tensor;
+  /** Near and far positions, by `ropeAngles` of a position map. At least as many as the longest context has keys. */
+  readonly rope: RopeAngles;
 }
 
-/** Arguments of `pagedPiecewiseAttention`. */
-export type PagedPiecewiseAttentionArguments = PiecewiseQueries & (TwoKeyCaches | RawKeyCache);
+/** Arguments of `pagedPiecewiseAttention`: queries and keys twice, or raw, with `rope`. */
+export type PagedPiecewiseAttentionArguments = PiecewiseShared & (TurnedOperands | RawOperands);
 
-interface PiecewiseQueries extends PagedArguments {
-  /** [B, Hq, D] or [B, Hq, M, D]: queries for keys nearer than the threshold. */
-  readonly q1: Tensor;
-  /** As `q1`: queries for keys at the threshold or farther. */
-  readonly q2: Tensor;
+interface PiecewiseShared extends PagedArguments {
   /** Key n is far from query m iff contextLength - M + m - n >= threshold. Any integer of 32 bits. */
   readonly threshold: number;
 }
@@ -92,13 +100,20 @@ export interface PagedAttentionOutput {
 /** A variant's operands: by parameter name, the argument's name and the tensor. */
 type Named = Readonly<Record<string, readonly [argument: string, tensor: Tensor]>>;
 
+interface PagedCall {
+  readonly kernel: KernelDefinition;
+  readonly terms: number;
+  readonly queries: Named;
+  readonly keys: Named;
+  /** What else the variant reads. */
+  readonly own?: LaunchValues;
+  /** Of a rotated variant. */
+  readonly rope?: RopeAngles | undefined;
+}
+
 /** Checks, launches, and shapes the results as the queries are. */
-function runPaged(
-  check: ArgumentChecker,
-  kernel: KernelDefinition,
-  { queries, keys, own = {} }: { readonly queries: Named; readonly keys: Named; readonly own?: LaunchValues },
-  args: PagedArguments,
-): PagedAttentionOutput {
+function runPaged(check: ArgumentChecker, call: PagedCall, args: PagedArguments): PagedAttentionOutput {
+  const { kernel, terms, queries, keys, own } = call;
   const { valueCache, contextLengths, blockTables, scale, causal = true, returnLse = false } = args;
   const [[first, given]] = Object.values(queries) as [readonly [string, Tensor]];
   const single = given?.shape?.length === 3;
@@ -138,6 +153,7 @@ function runPaged(
   const longest = check.integer("maxContextLength", args.maxContextLength ?? capacity);
   if (longest > capacity)
     check.fail("ARGUMENT_VALUE", `"maxContextLength" is ${longest}, but a row of "blockTables" holds ${capacity} keys`);
+  const rotation = "rope" in call ? rotationOf(check, call.rope!, terms, longest) : undefined;
   const factor = check.number("scale", scale ?? headDim ** -0.5, { above: 0 });
   if (args.splits !== undefined) check.integer("splits", args.splits, 1);
 
@@ -152,7 +168,7 @@ function runPaged(
     const views = Object.entries(queries).map(([parameter, [, tensor]]) => [parameter, wide(tensor)] as const);
     using wideOut = wide(out);
     using wideLse = lse.reshape([batch, heads, count]);
-    const traits = { terms: Object.keys(queries).length, turned: "angles" in own };
+    const traits = { terms, turned: rotation !== undefined };
     const packed = shouldPack(true, queryShape, keyHeads);
     launchSplit(
       {
@@ -162,6 +178,7 @@ function runPaged(
           ...Object.fromEntries(views),
           ...Object.fromEntries(Object.entries(keys).map(([parameter, [, tensor]]) => [parameter, tensor])),
           ...own,
+          ...rotation?.values,
           v: valueCache,
           contextLengths,
           blockTables,
@@ -169,6 +186,7 @@ function runPaged(
         },
         constants: {
           ...headConstants(headDim, valueDim),
+          ...rotation?.constants,
           ...pagedKeyBlock({ backend: device.backend, dtype: given.dtype, headDim, valueDim, ...traits }, pageSize),
           PAGE_SIZE: pageSize,
           CAUSAL: causal && count > 1,
@@ -196,67 +214,35 @@ function runPaged(
  * @throws ArgumentError that names the argument: `ARGUMENT_MISSING`, `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`, `ARGUMENT_VALUE`,
  * `ARGUMENT_HEADS`, `ARGUMENT_HEAD_DIM`.
  */
-export function pagedAttention({ q, keyCache, ...args }: PagedAttentionArguments): PagedAttentionOutput {
+export function pagedAttention({ q, keyCache, rope, ...args }: PagedAttentionArguments): PagedAttentionOutput {
+  const kernel = rope ? rotatedPagedAttentionKernel : pagedAttentionKernel;
   const operands = { queries: { q: ["q", q] }, keys: { k: ["keyCache", keyCache] } } as const;
-  return runPaged(new ArgumentChecker("pagedAttention"), pagedAttentionKernel, operands, args);
+  return runPaged(
+    new ArgumentChecker("pagedAttention"),
+    { kernel, terms: 1, ...operands, ...(rope && { rope }) },
+    args,
+  );
 }
 
 /**
- * PiecewiseAttention over paged caches: of each key under both position embeddings (`keyCache1` and `keyCache2`), or of raw keys (`keyCache` and
- * `keyAngles`), which take half the memory and are turned while they are loaded. Queries are given turned in either case. Otherwise as
- * `pagedAttention`.
+ * PiecewiseAttention over paged caches: of queries and keys under both position embeddings (`q1`, `q2`, `keyCache1`, `keyCache2`), or of raw ones
+ * (`q`, `keyCache`, `rope`), which take half the memory and are turned while they are loaded. Otherwise as `pagedAttention`.
  * @throws ArgumentError as `pagedAttention` does.
  */
 export function pagedPiecewiseAttention(args: PagedPiecewiseAttentionArguments): PagedAttentionOutput {
-  const { q1, q2, threshold } = args;
+  const { threshold } = args;
   const check = new ArgumentChecker("pagedPiecewiseAttention");
   checkThreshold(check, threshold);
-  if (!("keyAngles" in args)) {
-    const { keyCache1, keyCache2 } = args;
-    const operands = {
-      queries: { q1: ["q1", q1], q2: ["q2", q2] },
-      keys: { k1: ["keyCache1", keyCache1], k2: ["keyCache2", keyCache2] },
-      own: { threshold },
-    } as const;
-    return runPaged(check, pagedPiecewiseKernel, operands, args);
+  const shared = { terms: 2, own: { threshold } };
+  if ("q" in args) {
+    const { q, keyCache, rope } = args;
+    const operands = { queries: { q: ["q", q] }, keys: { k: ["keyCache", keyCache] } } as const;
+    return runPaged(check, { kernel: rotatedPagedPiecewiseKernel, ...shared, ...operands, rope }, args);
   }
-  const { keyCache, keyAngles } = args;
-  check.tensor("keyCache", keyCache, ["blocks", "Hk", "block", "D"], floatDTypes);
-  if (check.size("D") % 2 !== 0)
-    check.fail(
-      "ARGUMENT_HEAD_DIM",
-      `"keyCache" has head dim ${check.size("D")}; to be turned in pairs it must be even`,
-    );
-  check.tensor("keyAngles", keyAngles, [2, 2, "positions", check.size("D") / 2], ["f32"]);
-  for (const [name, tensor] of Object.entries({ q1, q2 }))
-    check.tensor(name, tensor, tensor?.shape?.length === 3 ? ["B", "Hq", "D"] : ["B", "Hq", "M", "D"], [
-      keyCache.dtype,
-    ]);
-  check.tensor("blockTables", args.blockTables, ["B", "columns"], ["i32"]);
-  const longest = args.maxContextLength ?? check.size("columns") * check.size("block");
-  if (longest > check.size("positions"))
-    check.fail(
-      "ARGUMENT_SHAPE",
-      `"keyAngles" has ${check.size("positions")} positions, but a context may have ${longest} keys: give "maxContextLength"`,
-    );
-  using near = pairsTogether(q1);
-  using far = pairsTogether(q2);
+  const { q1, q2, keyCache1, keyCache2 } = args;
   const operands = {
-    queries: { q1: ["q1", near], q2: ["q2", far] },
-    keys: { k: ["keyCache", keyCache] },
-    own: { threshold, angles: keyAngles },
+    queries: { q1: ["q1", q1], q2: ["q2", q2] },
+    keys: { k1: ["keyCache1", keyCache1], k2: ["keyCache2", keyCache2] },
   } as const;
-  return runPaged(check, pagedPiecewiseRawKernel, operands, args);
-}
-
-/** The queries with the two channels of each pair, i and D/2 + i, side by side. */
-function pairsTogether(q: Tensor): Tensor {
-  const [dim, leading] = [q.shape.at(-1)!, q.shape.slice(0, -1)];
-  const rows = [leading[0]!, leading[1]!, leading[2] ?? 1];
-  const out = q.device.empty(q.shape, q.dtype);
-  using halves = q.reshape([...rows, 2, dim / 2]);
-  using from = halves.permute([0, 1, 2, 4, 3]);
-  using to = out.reshape([...rows, dim / 2, 2]);
-  copyPages(from, to);
-  return out;
+  return runPaged(check, { kernel: pagedPiecewiseKernel, ...shared, ...operands }, args);
 }

@@ -3,10 +3,11 @@
  * a sequence has (PagedAttention, arXiv 2309.06180). This turns any variant into one over such caches: it reads the same parameters "k" and "v"
  * through the table. Entries of the table beyond a sequence's length are never read, nor are rows of its last page.
  */
-import { type Pointer, type TensorView, type Tile, tl } from "../../dsl/index.ts";
+import { type TensorView, type Tile, tl } from "../../dsl/index.ts";
 import { dense } from "./dense.ts";
 import { gatherRows } from "./gather.ts";
-import { loadOperand, type OperandTile, type Place, type RuntimeIndex, type Variant } from "./variant.ts";
+import { channelsOf, loadOperand } from "./operands.ts";
+import type { OperandTile, Place, Variant } from "./variant.ts";
 
 const parameters = {
   /** [B]: keys that each sequence has. */
@@ -33,29 +34,20 @@ export function paged(variant: Variant): Variant {
   };
 }
 
-/** A run of channels of each row. */
-export interface Channels {
-  readonly from: RuntimeIndex;
-  readonly count: RuntimeIndex;
-}
-
-/** A tile of keys or values, of all channels or of some. */
-export const loadPaged = <R extends number, D extends number>(
+/** A tile of keys or values. */
+const loadPaged = <R extends number, D extends number>(
   p: any,
   at: Place,
   tile: OperandTile<R, D>,
   pageSize: number,
-  channels?: Channels,
-): Tile<"T", readonly [R, D]> =>
-  (pageSize % tile.shape[0] === 0 ? loadPage : gatherPages)(p, at, tile, pageSize, channels);
+): Tile<"T", readonly [R, D]> => (pageSize % tile.shape[0] === 0 ? loadPage : gatherPages)(p, at, tile, pageSize);
 
 /** A tile within one page. Its first row exists, or it would not be read. */
 function loadPage<R extends number, D extends number>(
   p: any,
   at: Place,
-  { name, first, shape, inBounds }: OperandTile<R, D>,
+  { name, first, shape, inBounds, channels }: OperandTile<R, D>,
   size: number,
-  channels: Channels | undefined,
 ): Tile<"T", readonly [R, D]> {
   const cache: TensorView<"T", 4> = p[name];
   const table: TensorView<"i32", 2> = p.blockTables;
@@ -63,12 +55,8 @@ function loadPage<R extends number, D extends number>(
   const start = page.mul(size);
   const rows = cache.at(table.load([at.batch, page], []) as never, at.keyHead as never) as TensorView<"T", 2>;
   const existing = inBounds[0] ? tl.full([], size, "i32") : tl.minimum(at.keys.sub(start), size);
-  const view = tl.makeView(
-    startOf(rows.pointer, cache, channels),
-    [existing, channels?.count ?? cache.shape(3)] as const,
-    [cache.stride(2), cache.stride(3)] as const,
-  );
-  return view.load([first.sub(start), 0], shape, { inBounds }) as never;
+  const view = tl.makeView(rows.pointer, [existing, cache.shape(3)], [cache.stride(2), cache.stride(3)]);
+  return channelsOf(view, channels).load([first.sub(start), 0], shape, { inBounds });
 }
 
 /** A tile whose rows lie in several pages. */
@@ -77,7 +65,6 @@ function gatherPages<R extends number, D extends number>(
   at: Place,
   tile: OperandTile<R, D>,
   size: number,
-  channels: Channels | undefined,
 ): Tile<"T", readonly [R, D]> {
   const operand: TensorView<"T", 4> = p[tile.name];
   const table: TensorView<"i32", 2> = p.blockTables;
@@ -89,13 +76,6 @@ function gatherPages<R extends number, D extends number>(
     .to("i64")
     .mul(operand.stride(0))
     .add(row.rem(size).to("i64").mul(operand.stride(2)));
-  const head = operand.pointer.add(at.keyHead.to("i64").mul(operand.stride(1)) as never) as never;
-  const origin = startOf(head, operand, channels);
-  return gatherRows({ operand, origin, offsets, exists, ...(channels && { channels: channels.count }) }, tile);
+  const origin = operand.pointer.add(at.keyHead.to("i64").mul(operand.stride(1)) as never) as never;
+  return gatherRows({ operand, origin, offsets, exists }, tile);
 }
-
-const startOf = (
-  row: Pointer<"T", readonly []>,
-  cache: TensorView<"T", 4>,
-  channels: Channels | undefined,
-): Pointer<"T", readonly []> => (channels ? row.add(channels.from.to("i64").mul(cache.stride(3)) as never) : row);

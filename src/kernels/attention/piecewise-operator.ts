@@ -9,8 +9,11 @@ import {
   forwardOutput,
 } from "./operator.ts";
 import { piecewise } from "./piecewise.ts";
+import { type RopeAngles, withRotation } from "./rope-angles.ts";
+import { rotated } from "./rotated.ts";
 
 const family = kernelFamily(piecewise);
+const rotatedFamily = kernelFamily(rotated(piecewise));
 export const {
   forward: piecewiseForwardKernel,
   split: piecewiseSplitKernel,
@@ -18,8 +21,15 @@ export const {
   backwardKeys: piecewiseBackwardKeysKernel,
   total: piecewiseTotalKernel,
 } = family.plain;
+export const {
+  forward: rotatedPiecewiseForwardKernel,
+  split: rotatedPiecewiseSplitKernel,
+  backwardQueries: rotatedPiecewiseBackwardQueriesKernel,
+  backwardKeys: rotatedPiecewiseBackwardKeysKernel,
+} = rotatedFamily.plain;
 
-interface PiecewiseOperands {
+/** Queries and keys under both position embeddings. */
+interface TurnedOperands {
   /** [B, Hq, M, D]: queries for keys nearer than the threshold. f16, bf16 or f32; any strides. */
   readonly q1: Tensor;
   /** [B, Hk, N, D]; Hq a multiple of Hk. */
@@ -28,24 +38,42 @@ interface PiecewiseOperands {
   readonly q2: Tensor;
   /** [B, Hk, N, D]. */
   readonly k2: Tensor;
+}
+
+/** Queries and keys before any position embedding; the kernels turn them while they load them. */
+interface RawOperands {
+  /** [B, Hq, M, D], f16, bf16 or f32; any strides; M at most N. */
+  readonly q: Tensor;
+  /** [B, Hk, N, D]; Hq a multiple of Hk. */
+  readonly k: Tensor;
+  /** Near and far positions, by `ropeAngles` of a position map. */
+  readonly rope: RopeAngles;
+}
+
+/** What both forms have besides. */
+interface PiecewiseShared extends CommonArguments {
   /** [B, Hk, N, E]. */
   readonly v: Tensor;
   /** Key n is far from query m iff N - M + m - n >= threshold. Any integer of 32 bits; another one compiles nothing anew. */
   readonly threshold: number;
 }
 
-/** Arguments of `piecewiseAttention`. */
-export interface PiecewiseAttentionArguments
-  extends PiecewiseOperands,
-    CommonArguments,
-    Pick<AttentionArguments, "returnLse" | "returnTotalAttention" | "out" | "splits"> {}
+/** Arguments of `piecewiseAttention`: queries and keys twice, `q1`, `k1`, `q2`, `k2`, or raw, `q`, `k`, with `rope`. */
+export type PiecewiseAttentionArguments = (TurnedOperands | RawOperands) &
+  PiecewiseShared &
+  Pick<AttentionArguments, "returnLse" | "returnTotalAttention" | "out" | "splits">;
 
-const open = (operator: string, { q1, k1, q2, k2, v, threshold, ...options }: PiecewiseOperands & CommonArguments) => {
+function open(operator: string, args: (TurnedOperands | RawOperands) & PiecewiseShared) {
   const check = new ArgumentChecker(operator);
-  const call = openCall(check, family, { q1, k1, q2, k2, v }, options, { threshold });
+  const { v, threshold } = args;
   checkThreshold(check, threshold);
-  return call;
-};
+  if (!("q" in args)) {
+    const { q1, k1, q2, k2 } = args;
+    return openCall(check, family, { q1, k1, q2, k2, v }, args, { threshold });
+  }
+  const { q, k, rope } = args;
+  return withRotation(openCall(check, rotatedFamily, { q, k, v }, args, { threshold }), rope);
+}
 
 /** @throws ArgumentError `ARGUMENT_VALUE`. */
 export function checkThreshold(check: ArgumentChecker, threshold: number): void {
@@ -55,29 +83,27 @@ export function checkThreshold(check: ArgumentChecker, threshold: number): void 
 
 /**
  * PiecewiseAttention (FlagAttention): one softmax over q1·k1 for near keys and q2·k2 for far ones, then the values. A tile of scores that the
- * threshold does not cross multiplies one pair of operands only. Otherwise as `attention`.
+ * threshold does not cross multiplies one pair of operands only. From raw q and k, the kernel makes of each tile the pair that it multiplies.
+ * Otherwise as `attention`.
  * @throws ArgumentError as `attention` does.
  */
 export const piecewiseAttention = (args: PiecewiseAttentionArguments): AttentionOutput =>
   forwardOutput(open("piecewiseAttention", args), args);
 
 /** Arguments of `piecewiseAttentionBackward`: those of the forward call, what it gave, and the gradient of its output. */
-export interface PiecewiseAttentionBackwardArguments
-  extends PiecewiseOperands,
-    CommonArguments,
-    Pick<AttentionBackwardArguments, "out" | "lse" | "dout"> {}
+export type PiecewiseAttentionBackwardArguments = (TurnedOperands | RawOperands) &
+  PiecewiseShared &
+  Pick<AttentionBackwardArguments, "out" | "lse" | "dout">;
 
-/** Gradients of `piecewiseAttention` by its five operands, in their dtype and shape. Otherwise as `attentionBackward`. */
-export function piecewiseAttentionBackward(args: PiecewiseAttentionBackwardArguments): {
-  readonly dq1: Tensor;
-  readonly dk1: Tensor;
-  readonly dq2: Tensor;
-  readonly dk2: Tensor;
-  readonly dv: Tensor;
-} {
-  const { q1, k1, q2, k2, v } = launchBackward(open("piecewiseAttentionBackward", args), args) as Record<
-    string,
-    Tensor
-  >;
-  return { dq1: q1!, dk1: k1!, dq2: q2!, dk2: k2!, dv: v! };
+type GradientNames<A> = A extends RawOperands ? "dq" | "dk" | "dv" : "dq1" | "dk1" | "dq2" | "dk2" | "dv";
+
+/**
+ * Gradients of `piecewiseAttention` by its operands, in their dtype and shape: dq1, dk1, dq2, dk2 and dv; or, of raw ones, dq, dk and dv. Otherwise as
+ * `attentionBackward`.
+ */
+export function piecewiseAttentionBackward<A extends PiecewiseAttentionBackwardArguments>(
+  args: A,
+): Readonly<Record<GradientNames<A>, Tensor>> {
+  const gradients = launchBackward(open("piecewiseAttentionBackward", args), args);
+  return Object.fromEntries(Object.entries(gradients).map(([name, tensor]) => [`d${name}`, tensor])) as never;
 }

@@ -3,17 +3,18 @@
  * a variant come the logits of a tile and, for the backward kernels, the way of their gradient into the kept operands.
  */
 import { type Dim, type Scalar, type TensorView, type Tile, tl } from "../../dsl/index.ts";
+import { loadOperand } from "./operands.ts";
 import { type KeptBlock, type Segment, segmentsOf } from "./segments.ts";
 import {
   type BlockConstants,
   type BlockM,
   type BlockN,
-  loadOperand,
   operandNames,
   type Place,
   type RuntimeIndex,
   type Side,
   type TilePosition,
+  tensorNames,
   termsOf,
   type Variant,
 } from "./variant.ts";
@@ -36,10 +37,13 @@ export interface Context {
   readonly c: BlockConstants;
 }
 
-type HeadDim = Dim<"HEAD_DIM">;
-type OperandTiles<R extends number> = Readonly<Record<string, Tile<"T", readonly [R, HeadDim]>>>;
-/** Gradients by the name of their operand, still to be multiplied by the scale. */
-export type Gradients<R extends number> = Readonly<Record<string, Tile<"f32", readonly [R, HeadDim]>>>;
+/** An operand, in one part or several, each with some of the channels. */
+type Parts<R extends number> = readonly Tile<"T", readonly [R, number]>[];
+type OperandTiles<R extends number> = Readonly<Record<string, Parts<R>>>;
+/** Gradients by `partName`, still to be multiplied by the scale. */
+export type Gradients<R extends number> = Readonly<Record<string, Tile<"f32", readonly [R, number]>>>;
+
+const partName = (operand: string, part: number): string => (part === 0 ? operand : `${operand}_part${part}`);
 
 /** Rows and columns of a tile, by the side that a program keeps. */
 interface Extents {
@@ -81,7 +85,7 @@ export interface Scores<R extends number, W extends number> {
  * heads that share the key head.
  */
 export function placeOf({ variant, p, c }: Context, side: Side, member?: RuntimeIndex): Place {
-  const { q } = termsOf(variant)[0]!;
+  const q = tensorNames(variant, "queries")[0]!;
   const [queries, values] = [p[q] as TensorView<"T", 4>, p.v as TensorView<"T", 4>];
   const batch = tl.programId(2);
   const heads = queries.shape(1);
@@ -106,26 +110,30 @@ const otherSide = (side: Side): Side => (side === "queries" ? "keys" : "queries"
 export const dropoutScale = ({ variant, p, c }: Context, at: Place): Scalar<"f32"> | 1 =>
   variant.dropout?.(p, at, c as never).scale ?? 1;
 
-/** Rows of an operand from `first` on. `rowsExist`: no row lies outside. */
-function loadTile(
+/** Rows of an operand from `first` on, in parts. `rowsExist`: no row lies outside. */
+function loadParts(
   { variant, p, c }: Context,
   at: Place,
   name: string,
   side: Side,
   first: RuntimeIndex,
   rowsExist: boolean,
-): Tile<"T", any> {
+): Parts<any> {
   const isValue = name === "v" || name === "dout";
   const [dim, padded] = isValue ? [c.VALUE_DIM, c.PAD_VALUE] : [c.HEAD_DIM, c.PAD_HEAD];
   const tile = { name, side, first, shape: [extentOf(side, c), dim], inBounds: [rowsExist, !padded] } as const;
-  return variant.load?.(p, at, tile, c as never) ?? loadOperand(p, at, tile);
+  const loaded = variant.load?.(p, at, tile, c as never) ?? loadOperand(p, at, tile);
+  return Array.isArray(loaded) ? (loaded as Parts<any>) : [loaded as Parts<any>[0]];
 }
+
+/** Rows of "v" or "dout". */
+const loadValues = (...request: Parameters<typeof loadParts>): Tile<"T", any> => loadParts(...request)[0]!;
 
 /** Loads what a program keeps, from row `first` on. */
 export function keep<S extends Side>(context: Context, side: S, first: RuntimeIndex, at: Place): Kept<S> {
   const operands = operandNames(context.variant, side).map((name) => [
     name,
-    loadTile(context, at, name, side, first, false),
+    loadParts(context, at, name, side, first, false),
   ]);
   return {
     block: { side, first, extent: extentOf(side, context.c) as Extents[S][0] },
@@ -139,11 +147,33 @@ export const keepValues = <S extends Side>(
   name: "v" | "dout",
   { block: { side, first } }: Kept<S>,
   at: Place,
-): Tile<"T", readonly [Extents[S][0], Dim<"VALUE_DIM">]> => loadTile(context, at, name, side, first, false);
+): Tile<"T", readonly [Extents[S][0], Dim<"VALUE_DIM">]> => loadValues(context, at, name, side, first, false);
 
 /** Gradients of 0 for every kept operand. */
 export const noGradients = <S extends Side>({ operands }: Kept<S>): Gradients<Extents[S][0]> =>
-  Object.fromEntries(Object.entries(operands).map(([name, { shape }]) => [name, tl.zeros(shape, "f32")]));
+  Object.fromEntries(
+    Object.entries(operands).flatMap(([name, parts]) =>
+      parts.map(({ shape }, i) => [partName(name, i), tl.zeros(shape, "f32")]),
+    ),
+  );
+
+/** Stores the gradients of the kept operands, `into` i that of tensor number i of the side. */
+export function storeGradients<S extends Side>(
+  { variant, p, c }: Context,
+  { block: { side, first }, operands }: Kept<S>,
+  at: Place,
+  sums: Gradients<Extents[S][0]>,
+  factor: Scalar<"f32">,
+  into: (tensor: number) => TensorView<"T", 2>,
+): void {
+  const parts = (name: string) => operands[name]!.map((_, i) => sums[partName(name, i)]!.mul(factor));
+  if (variant.storeGradients) variant.storeGradients(p, at, { side, first, parts }, into, c as never);
+  else
+    for (const [i, name] of operandNames(variant, side).entries()) {
+      const view = into(i);
+      view.store([first, 0], parts(name)[0]!.to(view.dtype) as never, { inBounds: [false, !c.PAD_HEAD] });
+    }
+}
 
 /** The tiles of the kept block at a place. Runs the variant's hooks. */
 export const scoresOf = <S extends Side>(
@@ -171,14 +201,14 @@ function makeScores<R extends number, W extends number>(
   const tileAt = (segment: Segment<R>, first: RuntimeIndex): ScoreTile<R, W> => {
     const column = tl.arange(0, columns).add(first).perColumn() as Columns<W>;
     const position = positionOf(side, row, column, block.first, first);
-    const load = (name: string) => loadTile(context, at, name, walked, first, segment.full);
     const terms = [...new Set(segment.parts.map(({ term }) => term))];
-    const partners = new Map<string, Tile<"T", readonly [W, HeadDim]>>();
-    for (const term of terms) partners.set(pairs[term]![1], partners.get(pairs[term]![1]) ?? load(pairs[term]![1]));
+    const partners = new Map<string, Parts<W>>();
+    for (const name of new Set(terms.map((term) => pairs[term]![1])))
+      partners.set(name, loadParts(context, at, name, walked, first, segment.full));
     const products = new Map(
       terms.map((term) => {
         const [own, partner] = pairs[term]!;
-        return [term, tl.dot(operands[own]!, partners.get(partner)!.trans())];
+        return [term, productOf(operands[own]!, partners.get(partner)!)];
       }),
     );
 
@@ -193,16 +223,18 @@ function makeScores<R extends number, W extends number>(
       full: segment.full,
       logits,
       drop: (values) => (keep ? tl.where(keep(), values, 0) : values),
-      load,
+      load: (name) => loadValues(context, at, name, walked, first, segment.full),
       accumulate(gradient, sums) {
         const slope = transform?.slope?.(spoken(scaled), spoken(transformed), position);
         const ofProduct = slope ? gradient.mul(spoken<R, W>(slope)) : gradient;
         const next = { ...sums };
         for (const term of terms) {
           const [own, name] = pairs[term]!;
-          const partner = partners.get(name)!;
           const share = terms.length === 1 ? ofProduct : shareOf(segment, column, term, ofProduct);
-          next[own] = tl.dot(share.to(partner.dtype), partner, next[own]);
+          for (const [i, partner] of partners.get(name)!.entries()) {
+            const part = partName(own, i);
+            next[part] = tl.dot(share.to(partner.dtype), partner, next[part]);
+          }
         }
         return next;
       },
@@ -230,6 +262,13 @@ function once<T>(make: () => T): () => T {
     return made;
   };
 }
+
+/** The products of rows and columns, summed over the parts of the channels. */
+const productOf = <R extends number, W extends number>(rows: Parts<R>, columns: Parts<W>): Matrix<R, W> =>
+  rows.reduce<Matrix<R, W> | undefined>(
+    (sum, part, i) => tl.dot(part, columns[i]!.trans() as never, sum),
+    undefined,
+  ) as Matrix<R, W>;
 
 /** Of each part of a segment the products of its own term. */
 function selectProduct<R extends number, W extends number>(

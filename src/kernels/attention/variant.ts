@@ -60,6 +60,8 @@ export interface Place {
   readonly keys: RuntimeIndex;
   /** The keys that a program which keeps queries walks, where not all: [from, to), `from` a multiple of BLOCK_N and at most `to`. */
   readonly keyRange?: { readonly from: RuntimeIndex; readonly to: RuntimeIndex };
+  /** Rows are the queries of all heads of a group, and `queries` counts them: row m · group + g is query m of head g (pack-heads.ts). */
+  readonly packed?: boolean;
 }
 
 /** Names of two tensor parameters whose products are logits: q [B, Hq, M, D] and k [B, Hk, N, D]. */
@@ -120,6 +122,13 @@ export interface Dropout {
   readonly scale: Scalar<"f32">;
 }
 
+/** Some channels of each row: `count` of them, `step` apart. */
+export interface Channels {
+  readonly from: RuntimeIndex;
+  readonly step: number;
+  readonly count: RuntimeIndex;
+}
+
 /** A request for rows [first, first + shape[0]) of an operand at a place. */
 export interface OperandTile<R extends number, D extends number> {
   /** The parameter's name: of a term, "v" or "dout". */
@@ -128,6 +137,15 @@ export interface OperandTile<R extends number, D extends number> {
   readonly first: RuntimeIndex;
   readonly shape: readonly [R, D];
   readonly inBounds: readonly [boolean, boolean];
+  /** Default: all. */
+  readonly channels?: Channels;
+}
+
+/** Gradients of the operands of one side, for the rows from `first` on: by operand, of each of its parts. */
+export interface OperandGradients<R extends number> {
+  readonly side: Side;
+  readonly first: RuntimeIndex;
+  readonly parts: (operand: string) => readonly Tile<"f32", readonly [R, number]>[];
 }
 
 /** One kind of attention. Hooks run once a program (for kernels that walk queries: once a query head), before the walk. */
@@ -137,7 +155,7 @@ export interface Variant<P extends ParameterSpecs = any, C extends Constants = a
   /** Default: one, of "q" and "k". */
   readonly terms?: readonly Term[];
   /** Names of the tensor parameters [B, H, T, D] besides "v" that `load` makes the terms' operands of. Default: the operands are tensors. */
-  readonly operands?: readonly string[];
+  readonly tensors?: Readonly<Record<Side, readonly string[]>>;
   /** Kernel parameters besides the operands, the results and `scale`. */
   readonly parameters?: P;
   /** Compile-time switches with their defaults. */
@@ -149,13 +167,24 @@ export interface Variant<P extends ParameterSpecs = any, C extends Constants = a
   spans?(p: BodyParameters<P>, at: Place, c: BodyConstants<C>): readonly Span[];
   logits?(p: BodyParameters<P>, at: Place, c: BodyConstants<C>): LogitTransform;
   dropout?(p: BodyParameters<P>, at: Place, c: BodyConstants<C>): Dropout;
-  /** How an operand is read, where it is not a tensor [B, H, T, D]: paged, or rotated on the way. Default: `loadOperand`. */
+  /**
+   * How an operand is read, where it is not a tensor [B, H, T, D]: paged, or rotated on the way. Of a term, it may come in parts, each with some of
+   * the channels: products are summed over them. Default: `loadOperand`.
+   */
   load?<R extends number, D extends number>(
     p: any,
     at: Place,
     tile: OperandTile<R, D>,
     c: BodyConstants<C>,
-  ): Tile<"T", readonly [R, D]>;
+  ): Tile<"T", readonly [R, D]> | readonly Tile<"T", readonly [R, number]>[];
+  /** Stores the gradients of one side's tensors, `into` i that of number i, where they are not those of the operands. */
+  storeGradients?<R extends number>(
+    p: any,
+    at: Place,
+    gradients: OperandGradients<R>,
+    into: (tensor: number) => TensorView<"T", 2>,
+    c: BodyConstants<C>,
+  ): void;
   /** The number of keys of a batch entry, where it is not the size of "v" along its third axis. */
   keyCount?(p: any, batch: RuntimeIndex, c: BodyConstants<C>): RuntimeIndex;
 }
@@ -177,12 +206,6 @@ export const operandNames = (variant: Variant, side: Side): readonly string[] =>
   ...new Set(termsOf(variant).map((term) => (side === "queries" ? term.q : term.k))),
 ];
 
-/** Rows of a tensor [B, H, T, D] at a place. */
-export const loadOperand = <R extends number, D extends number>(
-  p: any,
-  at: Place,
-  { name, side, first, shape, inBounds }: OperandTile<R, D>,
-): Tile<"T", readonly [R, D]> =>
-  (p[name] as TensorView<"T", 4>)
-    .at(at.batch, side === "queries" ? at.head : at.keyHead)
-    .load([first, 0], shape, { inBounds });
+/** The names of the tensors that a side's operands are made of. */
+export const tensorNames = (variant: Variant, side: Side): readonly string[] =>
+  variant.tensors?.[side] ?? operandNames(variant, side);
