@@ -70,6 +70,37 @@ describeInEmulator("copies ahead in the emulator", () => {
       }
   });
 
+  it("a loop in a loop: a tile is not overwritten before all have read it", () => {
+    const nested = kernel({
+      name: "nested",
+      params: { a: tl.tensor("f16", 3), out: tl.tensor("f32", 2) },
+      grid: () => [1],
+      body(p) {
+        const zero = { acc: tl.zeros([64, 64], "f32") };
+        const { acc } = tl.loop({ to: p.a.shape(0) }, zero, (page, outer) =>
+          tl.loop({ to: p.a.shape(1), step: 16 }, outer, (row, s) => {
+            const a = p.a.at(page).load([row, 0], [16, 64]);
+            return { acc: tl.dot(a.trans(), a, s.acc) };
+          }),
+        );
+        p.out.store([0, 0], acc);
+      },
+    });
+    // With warps in any order, for numbers of turns that end in every place of the ring.
+    for (const [turns, seed] of [
+      [1, 1],
+      [2, 2],
+      [4, 3],
+      [5, 4],
+      [5, 5],
+    ] as const) {
+      const a = { data: randomData("f16", 3 * 16 * turns * 64, 7, true), shape: [3, 16 * turns, 64] };
+      const launch = { arguments: { a, out: { data: new Float32Array(64 * 64), shape: [64, 64] } } };
+      const { expected, actual } = runBoth(optimize(nested.trace({})), launch, { emulator: { seed } });
+      expect(actual.out).toEqual(expected.out);
+    }
+  });
+
   it("tf32 operands, which are rounded when they are read", () => {
     const kernel32 = kernel({
       name: "matmul_tf32",

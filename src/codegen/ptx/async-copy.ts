@@ -5,7 +5,7 @@
  */
 import { type Operation, shapeOf } from "../../ir/index.ts";
 import type { LinearLayout } from "../../layout/index.ts";
-import { bytesOf, groupAccesses, guardOf } from "./access.ts";
+import { bytesOf, groupAccesses } from "./access.ts";
 import { ownerGuard } from "./coordinates.ts";
 import {
   divisorOf,
@@ -17,6 +17,7 @@ import {
   operandOf,
   registerOf,
 } from "./element.ts";
+import { boolAnd } from "./elementwise.ts";
 import type { Emitter } from "./emitter.ts";
 import { address, type Operand, type SharedBuffer } from "./instruction.ts";
 import { addIntegers, multiplyIntegers, subtractIntegers } from "./integers.ts";
@@ -129,7 +130,7 @@ export interface Copy {
   readonly place: StagedPlace;
 }
 
-/** Issues a copy, unless `condition` (alike in all threads) is false. `source` is for the pieces' registers. */
+/** Issues a copy, of zeros where `condition` (alike in all threads) is false. `source` is for the pieces' registers. */
 export function issueCopy(
   emitter: Emitter,
   source: CopySource,
@@ -139,12 +140,12 @@ export function issueCopy(
   const { buffer, group = emitter.accessGroup(), ...origin } = place;
   const registers = pieces.map(({ register }) => register);
   const targets = sharedAddresses(emitter, layout, memory, source.kind, origin, registers);
-  const guard = guardOf(emitter, condition, ownerGuard(emitter, layout));
+  const guard = ownerGuard(emitter, layout);
   const access = { kind: "write", place: buffer, group } as const;
   pieces.forEach(({ bytes }, i) => {
     const to = addressOf(emitter, targets[i]!, "i32", buffer);
     const from = addressOf(emitter, source.addresses[i]!, "pointer");
-    const size = sourceSize(emitter, source, i, bytes);
+    const size = sourceSize(emitter, source, i, bytes, condition);
     // Past the first-level cache, which a tile that is read once would only pollute; only the widest copies can.
     const cache = bytes === 16 ? "cg" : "ca";
     emitter.emit(`cp.async.${cache}.shared.global`, [to, from, bytes, ...(size === undefined ? [] : [size])], {
@@ -160,9 +161,15 @@ const addressOf = (emitter: Emitter, element: Element, kind: ElementKind, buffer
     : address(registerOf(emitter, element, kind), 0, buffer);
 
 /** The bytes that exist of element `i` and those after it; undefined for all. */
-function sourceSize(emitter: Emitter, source: CopySource, i: number, bytes: number): Operand | undefined {
+function sourceSize(
+  emitter: Emitter,
+  source: CopySource,
+  i: number,
+  bytes: number,
+  condition: Element,
+): Operand | undefined {
   const remaining = source.remaining?.[i];
-  const mask = source.masks?.[i];
+  const mask = boolAnd(emitter, condition, source.masks?.[i] ?? true);
   let size: Element = bytes;
   if (remaining !== undefined) {
     const exist = multiplyIntegers(emitter, remaining, bytesOf(source.kind), "i32");
@@ -170,7 +177,7 @@ function sourceSize(emitter: Emitter, source: CopySource, i: number, bytes: numb
     size = emitter.pure("b32", "min.s32", [some, bytes]);
   }
   if (mask === false) return 0;
-  if (mask !== undefined && mask !== true)
+  if (mask !== true)
     size = emitter.pure("b32", "selp.b32", [operandOf(emitter, size, "i32"), 0, registerOf(emitter, mask, "bool")]);
   return size === bytes ? undefined : operandOf(emitter, size, "i32");
 }

@@ -24,7 +24,7 @@ function visit(nodes: Node[], before: Pending, barrier: Instruction): Pending {
       case "instruction": {
         if (node.opcode.startsWith("bar.")) pending = new Set();
         const { access } = node;
-        if (!access || pending.has(access)) break;
+        if (!access) break;
         if (anyConflict(pending, access)) {
           nodes.splice(i++, 0, barrier);
           pending = new Set();

@@ -163,6 +163,7 @@ export function lowerLoop(lowering: Lowering, loop: Operation): void {
     for (const { slots } of carried)
       for (const { register, initial: value, kind } of slots) emitter.push(move(register, value, kind, emitter));
     emitter.push({ kind: "loop", label: emitter.label("loop"), enter, body: nodes, repeat: { predicate: again! } });
+    pipeline?.drain();
     lowering.forgetUnusedIn(nodes);
     loop.results.forEach((result, i) => {
       const after = new Map<Slot, Register>();

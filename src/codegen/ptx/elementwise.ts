@@ -290,12 +290,44 @@ function wideOperation(opcode: string, kind: IntegerKind): Make {
     default:
       if (!instruction) throw new Error(`no ${kind} instruction for ${opcode}`);
       return (emitter, elements) => {
+        const [a, b] = elements as [Element, Element];
+        const shift = opcode === "div" || opcode === "rem" ? shiftOfDivisor(b) : undefined;
+        if (shift !== undefined && !isInteger(a)) return divideByPower(emitter, opcode, a, shift, kind);
         const operands = elements.map((element, i) =>
           i === 0 ? registerOf(emitter, element, kind) : operandOf(emitter, element, kind),
         );
         return emitter.pure(bits, instruction, operands, divisorOfResult(opcode, elements));
       };
   }
+}
+
+/** k where the divisor is the constant 2^k. */
+function shiftOfDivisor(divisor: Element): number | undefined {
+  if (!isInteger(divisor) || divisor < 1 || divisor > 2 ** 30) return undefined;
+  const value = Number(divisor);
+  return (value & (value - 1)) === 0 ? Math.log2(value) : undefined;
+}
+
+/** Quotient or remainder of a division by 2^shift, towards zero. (ptxas divides by constants as by anything else: some twenty instructions.) */
+function divideByPower(emitter: Emitter, opcode: string, a: Element, shift: number, kind: IntegerKind): Element {
+  if (shift === 0) return opcode === "div" ? a : 0;
+  const source = registerOf(emitter, a, kind);
+  const [bits, width] = kind === "i64" ? (["b64", 64] as const) : (["b32", 32] as const);
+  const divides = source.divisor >= 2 ** shift;
+  if (opcode === "rem" && divides) return 0;
+  const op = (name: string, operands: Operand[], divisor = 1): Register =>
+    emitter.pure(bits, name, operands, Math.max(1, divisor));
+  let rounded = source;
+  if (kind !== "u32" && !divides) {
+    // 2^shift - 1 more for a negative number: rounded down, that is towards zero.
+    const sign = op(`shr.s${width}`, [source, width - 1]);
+    rounded = op(`add.s${width}`, [source, op(`shr.u${width}`, [sign, width - shift])]);
+  }
+  if (opcode === "div")
+    return op(`shr.${kind === "u32" ? "u" : "s"}${width}`, [rounded, shift], rounded.divisor >>> shift);
+  const part = 2 ** shift - 1;
+  if (kind === "u32") return op(`and.${bits}`, [source, part]);
+  return op(`sub.s${width}`, [source, op(`and.${bits}`, [rounded, -1 - part])]);
 }
 
 /** Shift amounts are 32-bit registers. */

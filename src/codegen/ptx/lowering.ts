@@ -136,10 +136,16 @@ const indexOpcodes: ReadonlySet<Opcode> = new Set<Opcode>([
   ] as const),
   ...(["min", "max", "and", "or", "not", "compare", "select", "multiple_of"] as const),
 ]);
-const isIndexArithmetic = ({ opcode, results: [result] }: Operation): boolean =>
+const isIndexArithmetic = ({ opcode, operands, results: [result] }: Operation): boolean =>
   indexOpcodes.has(opcode) &&
+  // A division by what is known only at run time is no cheap one.
+  (opcode !== "div" || isConstantTile(operands[1]!)) &&
   result!.type.kind === "tile" &&
   (isInteger(result!.type.dtype) || result!.type.dtype === "bool");
+
+const isConstantTile = ({ definition }: Value): boolean =>
+  definition?.opcode === "constant" ||
+  ((definition?.opcode === "splat" || definition?.opcode === "broadcast") && isConstantTile(definition.operands[0]!));
 
 function findUses(kernel: Kernel, blocks: Map<Operation, Block>): Map<Value, Operation[]> {
   const uses = new Map<Value, Operation[]>();

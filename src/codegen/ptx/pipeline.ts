@@ -22,7 +22,7 @@ import type { Emitter } from "./emitter.ts";
 import { isRegister, type Register, type SharedBuffer } from "./instruction.ts";
 import { addIntegers, multiplyIntegers, subtractIntegers } from "./integers.ts";
 import type { Lowering } from "./lowering.ts";
-import { SHARED_ALIGNMENT, type StagedTile, sharedStart } from "./shared.ts";
+import { SHARED_ALIGNMENT, type StagedPlace, type StagedTile, sharedStart } from "./shared.ts";
 import { Tile } from "./tile.ts";
 import type { Motion } from "./views.ts";
 
@@ -193,6 +193,8 @@ export class Pipeline {
   readonly #plan: Plan;
   readonly #ring: SharedBuffer;
   readonly #single: SharedBuffer;
+  /** Of the copies before the loop, which wait for the reads of an earlier run of the loop; and of the loop's accesses, which the points part. */
+  readonly #filled: number;
   readonly #group: number;
   /** The start of shared memory plus the distance to the stage that is read, and to the one that is filled. */
   #reading: Register | undefined;
@@ -208,6 +210,7 @@ export class Pipeline {
     this.#plan = plan;
     this.#ring = emitter.sharedBuffer("ring", plan.stages * plan.ringBytes);
     this.#single = emitter.sharedBuffer("tiles", plan.singleBytes);
+    this.#filled = emitter.accessGroup();
     this.#group = emitter.accessGroup();
   }
 
@@ -225,7 +228,8 @@ export class Pipeline {
         for (const stream of due) {
           const ahead = turn + stream.distance;
           const index = addIntegers(emitter, from, multiplyIntegers(emitter, step, ahead, "i32"), "i32");
-          const next = this.#issue(stream, index, isBelow(emitter, index, to), stream.ring ? ahead * ringBytes : 0);
+          const offset = stream.offset + (stream.ring ? ahead * ringBytes : 0);
+          const next = this.#issue(stream, index, isBelow(emitter, index, to), { offset, group: this.#filled });
           if (next) this.#origins.set(stream, next);
         }
         started ||= due.length > 0;
@@ -292,6 +296,11 @@ export class Pipeline {
     emitter.emit("selp.b32", [this.#reading, start, next, wrapped]);
   }
 
+  /** After the loop: nothing may come to memory that others use from now on. */
+  drain(): void {
+    this.#lowering.emitter.emit("cp.async.wait_group", [0]);
+  }
+
   /**
    * The condition of the copies in the middle of a turn, made to wait for the turn's last reduction: otherwise ptxas moves sums behind the
    * dots that follow, and all that they add up stays in registers beside the accumulators, until those spill. (Accesses to
@@ -345,7 +354,9 @@ export class Pipeline {
         if (point > 0) condition = this.#afterReduction(condition);
         conditions.set(distance, condition);
       }
-      const next = this.#issue(stream, ahead, condition, 0);
+      const { offset, ring } = stream;
+      const place = { offset, group: this.#group, ...(ring && { start: this.#filling! }) };
+      const next = this.#issue(stream, ahead, condition, place);
       if (next) emitter.emit("mov.b64", [this.#origins.get(stream)!, next]);
     }
     emitter.emit("cp.async.commit_group", []);
@@ -355,12 +366,11 @@ export class Pipeline {
   }
 
   /** Gives the origin of the next copy where it is known from this one's. */
-  #issue(stream: Stream, index: Element, condition: Element, stage: number): Register | undefined {
+  #issue(stream: Stream, index: Element, condition: Element, at: Omit<StagedPlace, "buffer">): Register | undefined {
     const { emitter } = this.#lowering;
-    const { ring, offset, pieces, layout, memory } = stream;
+    const { ring, pieces, layout, memory } = stream;
     const source = this.#sourceOf(stream, index);
-    const start = ring && this.#filling ? { start: this.#filling } : {};
-    const place = { buffer: ring ? this.#ring : this.#single, offset: offset + stage, group: this.#group, ...start };
+    const place = { ...at, buffer: ring ? this.#ring : this.#single };
     issueCopy(emitter, source, { pieces, layout, memory, place }, condition);
     return source.next === undefined ? undefined : registerOf(emitter, source.next, "pointer");
   }
