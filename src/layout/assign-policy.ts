@@ -19,7 +19,7 @@ export interface LayoutPolicy {
    * undefined for a free one: a store may look at it to write from where the values are.
    */
   anchor(operation: Operation, primaryOf: (value: Value) => LinearLayout | undefined): Anchor | undefined;
-  /** Whether an operation without ranked operands (a load) is rather repeated in each layout asked for than converted. None if missing. */
+  /** Whether an operation whose operands are free (a load) is rather repeated in each layout asked for than converted. None if missing. */
   isRepeated?(operation: Operation): boolean;
   /** The layout of a tile that no anchor reaches. */
   default(type: TileType | PointerType): LinearLayout;

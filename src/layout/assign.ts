@@ -87,7 +87,7 @@ function choosePrimaries(
 
   const visitSimple = (operation: Operation): void => {
     const { opcode, operands, results } = operation;
-    if (!operands.some(ranked) && policy.isRepeated?.(operation)) return;
+    if (operands.every((value) => !ranked(value) || !primaries.has(value)) && policy.isRepeated?.(operation)) return;
     const anchor = operands.some(ranked) || results.some(ranked) ? policy.anchor(operation, primaryOf) : undefined;
     anchors.set(operation, anchor);
     const weight = anchor?.weight ?? 1;

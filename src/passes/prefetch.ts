@@ -1,7 +1,8 @@
 /**
  * @file Which loads of a loop can be made ahead of the turn that uses them, by copying the tile straight to where a dot reads it. That is
  * so where nothing but dots uses the tile (renamed or laid out anew on the way), where its address follows from the loop's index and
- * what is known before the loop, and where the loop writes no memory, which a load could then miss.
+ * what is known before the loop, and where the loop writes no memory, which a load could then miss. An address may also depend on
+ * *lookups*, loads whose own address follows from the index: the entries of a table that says where the tile lies.
  */
 import { type Block, type Operation, ops, type Value } from "../ir/index.ts";
 import { blockWrites } from "./effects.ts";
@@ -9,8 +10,11 @@ import { blockWrites } from "./effects.ts";
 /** A load that can be made ahead. */
 export interface Prefetch {
   readonly load: Operation;
-  /** Operations of the loop's body, in order, from which the load's operands come: functions of the loop's index. */
+  /** Operations of the loop's body, in order, from which the load's operands come: functions of the loop's index and of lookups. */
   readonly slice: readonly Operation[];
+  /** The loads in the slice, and the operations from which their operands come, in order; no load among those. */
+  readonly lookups: readonly Operation[];
+  readonly lookupSlice: readonly Operation[];
   /** The dots that read the tile, in order. */
   readonly readers: readonly Operation[];
   /** Of a view_load from the same view in all turns: by how much each of its indices grows where the loop's index grows by 1, if that is known. */
@@ -34,10 +38,13 @@ export function findPrefetches(loop: Operation, options: PrefetchOptions): Prefe
   for (const load of candidates) {
     const readers = [...(readersOf(load.results[0]!, options) ?? [])];
     if (readers.length === 0 || !readers.every((reader) => order.has(reader))) continue;
-    const slice = sliceOf(load, block, order);
+    const slice = sliceOf([load], block, order)?.sort(byOrder);
     if (!slice) continue;
+    const lookups = slice.filter(isRead);
+    const lookupSlice = sliceOf(lookups, block, order)!.sort(byOrder);
+    if (lookupSlice.some(isRead)) continue;
     const motion = motionOf(load, block.parameters[0]!, new Set(slice));
-    found.push({ load, slice: slice.sort(byOrder), readers: readers.sort(byOrder), motion });
+    found.push({ load, slice, lookups, lookupSlice, readers: readers.sort(byOrder), motion });
   }
   return found;
 }
@@ -56,19 +63,25 @@ function readersOf(value: Value, options: PrefetchOptions): Set<Operation> | und
   return readers;
 }
 
-/** What the operands of `load` need of the block; undefined if that is more than pure functions of the loop's index. */
-function sliceOf(load: Operation, block: Block, order: ReadonlyMap<Operation, number>): Operation[] | undefined {
+const isRead = ({ opcode }: Operation): boolean => ops[opcode].effect === "read";
+
+/** What the operands of `loads` need of the block; undefined if that is more than functions of the loop's index and of memory. */
+function sliceOf(
+  loads: readonly Operation[],
+  block: Block,
+  order: ReadonlyMap<Operation, number>,
+): Operation[] | undefined {
   const slice = new Set<Operation>();
   const carried = new Set(block.parameters.slice(1));
   const collect = (value: Value): boolean => {
     if (carried.has(value)) return false;
     const { definition } = value;
     if (!definition || !order.has(definition) || slice.has(definition)) return true;
-    if (ops[definition.opcode].effect !== "none") return false;
+    if (ops[definition.opcode].effect !== "none" && !isRead(definition)) return false;
     slice.add(definition);
     return definition.operands.every(collect);
   };
-  return load.operands.every(collect) ? [...slice] : undefined;
+  return loads.every(({ operands }) => operands.every(collect)) ? [...slice] : undefined;
 }
 
 /** What is made in the slice varies; only sums and multiples of the loop's index vary evenly. */

@@ -27,10 +27,11 @@ describe("loads ahead", () => {
   const names = (body: string): string[] => {
     const { loop, usersOf } = loopOf(body, "%sum = %acc");
     const reads = (user: Operation, index: number) => user.opcode === "dot" && index < 2;
-    return findPrefetches(loop, { usersOf, reads }).map(
-      ({ load, slice, readers }) =>
-        `${load.results[0]!.name}: ${slice.map(({ opcode }) => opcode).join(" ")} -> ${readers.map(({ results }) => results[0]!.name).join(" ")}`,
-    );
+    return findPrefetches(loop, { usersOf, reads }).map(({ load, slice, lookups, lookupSlice, readers }) => {
+      const opcodes = (list: readonly Operation[]) => list.map(({ opcode }) => opcode).join(" ");
+      const after = lookups.length === 0 ? "" : `[${opcodes(lookupSlice)} -> ${opcodes(lookups)}] `;
+      return `${load.results[0]!.name}: ${after}${opcodes(slice)} -> ${readers.map(({ results }) => results[0]!.name).join(" ")}`;
+    });
   };
   const load = "%x = view_load %v, %i, %zero {inBounds = [true, true]} : tile<16x16xf16>";
   const dot = '%d = dot %x, %x, %sum {precision = "ieee"} : tile<16x16xf32>';
@@ -50,10 +51,17 @@ describe("loads ahead", () => {
     ).toEqual(["x: mul add -> d"]));
   test("not a tile that something else uses", () =>
     expect(names(`${load}\n${dot}\nprint %x {prefix = ""}\nyield %d`)).toEqual([]));
-  test("not where the address comes from memory or from what the loop carries", () => {
+  const gathered = `%k = cast %f : i32
+        %x = view_load %v, %k, %zero {inBounds = [true, true]} : tile<16x16xf16>\n${dot}\nyield %d`;
+  test("where a table says where the tile lies, with what the place in the table takes of the index", () =>
+    expect(names(`%j = mul %i, %n : i32\n%q = add_pointer %p, %j : ptr<f32>\n%f = load %q : f32\n${gathered}`)).toEqual(
+      ["x: [mul add_pointer -> load] mul add_pointer load cast -> d"],
+    ));
+  test("not where a table says where the table lies, nor where the address comes from what the loop carries", () => {
     expect(
-      names(`%f = load %p : f32\n%k = cast %f : i32
-        %x = view_load %v, %k, %zero {inBounds = [true, true]} : tile<16x16xf16>\n${dot}\nyield %d`),
+      names(
+        `%e = load %p : f32\n%j = cast %e : i32\n%q = add_pointer %p, %j : ptr<f32>\n%f = load %q : f32\n${gathered}`,
+      ),
     ).toEqual([]);
     expect(
       names(`%a = reduce %sum {axis = 1, kind = "max"} : tile<16xf32>\n%b = reduce %a {axis = 0, kind = "max"} : f32

@@ -5,7 +5,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { compilePtx, type PtxOptions } from "../../src/codegen/ptx/index.ts";
-import { kernel, tl } from "../../src/dsl/index.ts";
+import { kernel, type Scalar, type Tile, tl } from "../../src/dsl/index.ts";
 import type { DType } from "../../src/ir/index.ts";
 import { optimize } from "../../src/passes/index.ts";
 import { randomData } from "../support/random-data.ts";
@@ -21,6 +21,28 @@ const matmul = kernel({
     const { acc } = tl.loop({ to: p.a.shape(1), step: K }, { acc: tl.zeros([M, N], "f32") }, (k, s) => {
       const b = TRANSPOSED ? p.b.load([0, k], [N, K]).trans() : p.b.load([k, 0], [K, N]);
       return { acc: tl.dot(p.a.load([0, k], [M, K]), b, s.acc) };
+    });
+    p.out.store([0, 0], acc);
+  },
+});
+
+/** The sum of aᵀa over tiles of 64 rows, whose blocks of BLOCK rows lie where the table says. */
+const gathered = kernel({
+  name: "gathered",
+  constants: { BLOCK: 16 },
+  params: { table: tl.tensor("i32", 1), a: tl.tensor("f16", 3), turns: tl.scalar("i32"), out: tl.tensor("f32", 2) },
+  grid: () => [1],
+  body(p, { BLOCK }) {
+    const tile = (turn: Scalar<"i32">) => {
+      if (BLOCK === 64) return p.a.at(p.table.load([turn], [])).load([0, 0], [64, 64], { inBounds: [true, true] });
+      const block = tl.load(p.table.pointer.add(tl.arange(0, 64 / BLOCK).add(turn.mul(64 / BLOCK))));
+      const row = block.mul(BLOCK).perRow().add(tl.arange(0, BLOCK).perColumn()).reshape([64]);
+      const offsets = row.to("i64").mul(p.a.stride(1)).perRow();
+      return tl.load(p.a.pointer.add(offsets).add(tl.arange(0, 64).perColumn()));
+    };
+    const { acc } = tl.loop({ to: p.turns }, { acc: tl.zeros([64, 64], "f32") }, (turn, s) => {
+      const a = tile(turn) as Tile<"f16", readonly [64, 64]>;
+      return { acc: tl.dot(a.trans(), a, s.acc) };
     });
     p.out.store([0, 0], acc);
   },
@@ -99,6 +121,27 @@ describeInEmulator("copies ahead in the emulator", () => {
       const { expected, actual } = runBoth(optimize(nested.trace({})), launch, { emulator: { seed } });
       expect(actual.out).toEqual(expected.out);
     }
+  });
+
+  it("tiles that a table tells of, read no further than the loop runs", () => {
+    for (const TURNS of [0, 1, 2, 3, 5])
+      for (const BLOCK of [16, 64])
+        for (const numStages of [2, 3]) {
+          const pages = Math.max(1, (TURNS * 64) / BLOCK);
+          const launch = {
+            arguments: {
+              // One entry more would lie outside.
+              table: { data: Int32Array.from({ length: pages }, (_, i) => (i * 7 + 3) % 20), shape: [pages] },
+              a: { data: randomData("f16", 20 * BLOCK * 64, 9, true), shape: [20, BLOCK, 64] },
+              turns: TURNS,
+              out: { data: new Float32Array(64 * 64), shape: [64, 64] },
+            },
+          };
+          const { expected, actual } = runBoth(optimize(gathered.trace({ constants: { BLOCK } })), launch, {
+            numStages,
+          });
+          expect(actual.out).toEqual(expected.out);
+        }
   });
 
   it("tf32 operands, which are rounded when they are read", () => {
@@ -196,6 +239,19 @@ describe("the loop of a pipeline", () => {
     // 64 x 32 and 32 x 32 halves by 128 threads, 16 bytes each.
     expect(count("cp.async.cg")).toBe(2 + 1);
     expect(count("ld.global") + count("st.shared")).toBe(0);
+  });
+
+  it("looks up where the next tile lies once a turn, after the copies of this one", () => {
+    for (const [BLOCK, lookup] of [
+      [64, "ld.global.b32"],
+      [16, "ld.global.v4.b32"],
+    ] as const) {
+      const { source } = compilePtx(optimize(gathered.trace({ constants: { BLOCK } })), { target: "sm_80" });
+      const loop = instructionsOfLoops(source)[0]!;
+      expect(loop.filter((opcode) => opcode.startsWith("ld.global"))).toEqual([lookup]);
+      expect(loop.indexOf(lookup)).toBeGreaterThan(loop.indexOf("cp.async.commit_group"));
+      expect(loop.filter((opcode) => opcode.startsWith("bar."))).toHaveLength(1);
+    }
   });
 
   it("keeps as many turns in shared memory as asked for, and none ahead for 1", () => {

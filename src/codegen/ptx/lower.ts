@@ -87,6 +87,8 @@ function scalarParameter(lowering: Lowering, name: string, dtype: Tile["kind"], 
 function lowerBlock(lowering: Lowering, block: Block): void {
   for (const operation of block.operations) {
     if (operation.opcode === "yield") continue;
+    // (Copies are issued before the operation that first reads what they bring, which is never skipped.)
+    if (lowering.skipped.has(operation)) continue;
     if (lowering.options.lineInfo) lowering.emitter.line(operation.location);
     lowering.before.get(operation)?.();
     lowerAndHold(lowering, operation);

@@ -36,6 +36,8 @@ export class Lowering {
   /** Loads whose tile comes to shared memory by itself (pipeline.ts), and what is to be emitted before an operation. */
   readonly staged = new Map<Operation, StagedTile>();
   readonly before = new Map<Operation, () => void>();
+  /** Operations of which nothing is to be emitted at their place. */
+  readonly skipped = new Set<Operation>();
   /** The result of the reduction lowered last, and the block that it is in. */
   reduced: { readonly tile: Tile; readonly scope: Scope } | undefined;
   /** Reductions of which each thread only makes its own part (src/passes/partial-sums.ts). */

@@ -9,7 +9,7 @@
  * Copies are issued at *points* of the turn: before the first dot, and before the first reader of each single tile. At a point the
  * threads wait for the copies that are read from there on and meet at a barrier, after which those copies are seen by all, and whatever
  * was read before the point may be overwritten; then the next copies are issued, as one group. A ring alone has one point, so one
- * barrier, a turn.
+ * barrier, a turn. What the copies need of memory to know their addresses is loaded one turn before (lookups.ts).
  */
 import type { Operation, Value } from "../../ir/index.ts";
 import { conversionBetween, type LinearLayout, layoutOfTranspose } from "../../layout/index.ts";
@@ -21,9 +21,9 @@ import { divisorOf, type Element, floatImmediate, isInteger, operandOf, register
 import type { Emitter } from "./emitter.ts";
 import { isRegister, type Register, type SharedBuffer } from "./instruction.ts";
 import { addIntegers, multiplyIntegers, subtractIntegers } from "./integers.ts";
+import { type Entries, Lookups, lowerSlice } from "./lookups.ts";
 import type { Lowering } from "./lowering.ts";
 import { SHARED_ALIGNMENT, type StagedPlace, type StagedTile, sharedStart } from "./shared.ts";
-import { Tile } from "./tile.ts";
 import type { Motion } from "./views.ts";
 
 /** A load with its place: in a ring of the pipeline's depth or alone. */
@@ -96,7 +96,10 @@ function describe(lowering: Lowering, loop: Operation, prefetch: Prefetch, range
   const value = prefetch.load.results[0]!;
   const layout = lowering.layoutOf(value)!;
   const kind = value.type.dtype;
-  const source = sourceAt(lowering, loop, prefetch, range.from);
+  // Exchanging what addresses are made of would take more barriers than the pipeline saves.
+  if (prefetch.slice.some((operation) => exchanges(lowering, operation))) return undefined;
+  const lookups = new Lookups(lowering, loop.blocks[0]!.parameters[0]!, [prefetch], range.from);
+  const source = sourceAt(lowering, loop, prefetch, range.from, lookups.now);
   if (!source) return undefined;
   const memory = stagedMemory(kind, layout, readerLayout(lowering, prefetch));
   const pieces = planCopy(emitter, source, layout, memory);
@@ -104,6 +107,10 @@ function describe(lowering: Lowering, loop: Operation, prefetch: Prefetch, range
   const bytes = Math.ceil((bytesOf(kind) << layout.outBits) / SHARED_ALIGNMENT) * SHARED_ALIGNMENT;
   return { prefetch, pieces, layout, memory, bytes, kind };
 }
+
+const exchanges = (lowering: Lowering, { opcode, operands: [value], results: [result] }: Operation): boolean =>
+  opcode === "convert_layout" &&
+  conversionBetween(lowering.layoutOf(value!)!, lowering.layoutOf(result!)!).kind === "shared";
 
 /** The layout in which the first reader wants the loaded tile, with the axes as they are loaded. */
 function readerLayout(lowering: Lowering, { load }: Prefetch): LinearLayout {
@@ -125,11 +132,11 @@ function sourceAt(
   loop: Operation,
   { load, slice }: Prefetch,
   index: Element,
+  entries: Entries,
   registers?: readonly number[],
   motion?: Motion,
 ): CopySource | undefined {
-  lowering.values.set(loop.blocks[0]!.parameters[0]!, Tile.ofElements("i32", undefined, [index]));
-  for (const operation of slice) lowering.lowerOperation(operation);
+  lowerSlice(lowering, [loop.blocks[0]!.parameters[0]!, index], slice, entries);
   return copySource(lowering, load, registers, motion);
 }
 
@@ -201,6 +208,8 @@ export class Pipeline {
   #filling: Register | undefined;
   /** Of loads whose window moves evenly: where the next copy's begins. */
   readonly #origins = new Map<Stream, Register>();
+  /** What the copies of each point and distance look up, for the next copy. */
+  readonly #lookups = new Map<string, Lookups>();
 
   constructor(lowering: Lowering, loop: Operation, range: LoopRange, plan: Plan) {
     const { emitter } = lowering;
@@ -212,30 +221,44 @@ export class Pipeline {
     this.#single = emitter.sharedBuffer("tiles", plan.singleBytes);
     this.#filled = emitter.accessGroup();
     this.#group = emitter.accessGroup();
+    const groups = new Map<string, Prefetch[]>();
+    for (const stream of plan.streams) {
+      const key = lookupKey(stream);
+      groups.set(key, [...(groups.get(key) ?? []), stream.prefetch]);
+    }
+    for (const [key, prefetches] of groups)
+      this.#lookups.set(key, new Lookups(lowering, loop.blocks[0]!.parameters[0]!, prefetches, range.from));
   }
 
   /** Fills the stages of the first turns; before the loop. */
   fill(): void {
     const { emitter } = this.#lowering;
-    const { from, to, step } = this.#range;
+    const { to } = this.#range;
     const { streams, stages, ringBytes } = this.#plan;
     const farthest = Math.max(...streams.map(({ distance }) => distance));
     let started = false;
+    for (const lookups of this.#lookups.values()) lookups.clear();
     // Turns before the first, which issue only what belongs to turns of the loop.
     for (let turn = -farthest; turn < 0; turn++)
       for (const point of this.#committing()) {
         const due = streams.filter(({ issue, distance }) => issue === point && turn + distance >= 0);
         for (const stream of due) {
           const ahead = turn + stream.distance;
-          const index = addIntegers(emitter, from, multiplyIntegers(emitter, step, ahead, "i32"), "i32");
+          const index = this.#indexAt(ahead);
+          const condition = isBelow(emitter, index, to);
           const offset = stream.offset + (stream.ring ? ahead * ringBytes : 0);
-          const next = this.#issue(stream, index, isBelow(emitter, index, to), { offset, group: this.#filled });
+          if (isFirst(stream, due)) this.#lookups.get(lookupKey(stream))!.load(index, condition);
+          const next = this.#issue(stream, index, condition, { offset, group: this.#filled });
           if (next) this.#origins.set(stream, next);
         }
         started ||= due.length > 0;
         if (started) emitter.emit("cp.async.commit_group", []);
       }
-    for (const stream of streams) this.#carry(stream);
+    for (const stream of streams) {
+      this.#carry(stream);
+      const index = this.#indexAt(stream.distance);
+      if (isFirst(stream, streams)) this.#lookups.get(lookupKey(stream))!.load(index, isBelow(emitter, index, to));
+    }
     if (ringBytes === 0) return;
     const depth = emitter.depth + 1;
     const divisor = SHARED_ALIGNMENT;
@@ -247,10 +270,18 @@ export class Pipeline {
     emitter.emit("add.s32", [this.#filling, start, (stages - 1) * ringBytes]);
   }
 
+  /** The index of a turn, counted from the first one. */
+  #indexAt(turn: number): Element {
+    const { emitter } = this.#lowering;
+    const { from, step } = this.#range;
+    return addIntegers(emitter, from, multiplyIntegers(emitter, step, turn, "i32"), "i32");
+  }
+
   /** From here on the turns of the loop advance the stream's origin: that costs less than an address made anew. */
   #carry(stream: Stream): void {
     const { emitter } = this.#lowering;
     const { from } = this.#range;
+    if (!stream.prefetch.motion) return;
     const first = this.#origins.get(stream) ?? this.#sourceOf(stream, from).origin;
     if (first === undefined) return;
     const start = registerOf(emitter, first, "pointer");
@@ -273,6 +304,7 @@ export class Pipeline {
         : { buffer: this.#single, offset, group: this.#group };
       staged.set(prefetch.load, { kind: "staged", dtype: kind, layout, memory, place });
     }
+    this.#skipUnused();
     points.forEach((at, point) => {
       before.set(operations[at]!, () => {
         const pending = this.#pendingAt(point);
@@ -281,6 +313,17 @@ export class Pipeline {
         this.#issueAt(point, index);
       });
     });
+  }
+
+  /** Nothing is lowered at its own place that only the copies need. */
+  #skipUnused(): void {
+    const { skipped, staged, uses } = this.#lowering;
+    const needed = new Set(this.#plan.streams.flatMap(({ prefetch }) => prefetch.slice));
+    for (const operation of [...this.#loop.blocks[0]!.operations].reverse()) {
+      if (!needed.has(operation)) continue;
+      const users = operation.results.flatMap((result) => uses.get(result) ?? []);
+      if (users.every((user) => staged.has(user) || skipped.has(user))) skipped.add(operation);
+    }
   }
 
   /** At the end of a turn. */
@@ -342,24 +385,32 @@ export class Pipeline {
       ...due.flatMap(({ prefetch }) => prefetch.slice.flatMap(({ results }) => results)),
     ];
     const saved = own.map((value) => values.get(value));
+    const ahead = (turns: number): Element =>
+      addIntegers(emitter, index, multiplyIntegers(emitter, step, turns, "i32"), "i32");
+    /** Whether that turn exists. Not index + turns < to, which may pass the largest integer. */
+    const exists = (turns: number): Element => {
+      const left = subtractIntegers(emitter, to, index, "i32");
+      return turns === 0 ? true : isBelow(emitter, multiplyIntegers(emitter, step, turns, "i32"), left);
+    };
     const conditions = new Map<number, Element>();
     for (const stream of due) {
       const { distance } = stream;
-      const ahead = addIntegers(emitter, index, multiplyIntegers(emitter, step, distance, "i32"), "i32");
       let condition = conditions.get(distance);
       if (condition === undefined) {
-        // Not index + distance < to, which may pass the largest integer.
-        const left = subtractIntegers(emitter, to, index, "i32");
-        condition = distance === 0 ? true : isBelow(emitter, multiplyIntegers(emitter, step, distance, "i32"), left);
+        condition = exists(distance);
         if (point > 0) condition = this.#afterReduction(condition);
         conditions.set(distance, condition);
       }
       const { offset, ring } = stream;
       const place = { offset, group: this.#group, ...(ring && { start: this.#filling! }) };
-      const next = this.#issue(stream, ahead, condition, place);
+      const next = this.#issue(stream, ahead(distance), condition, place);
       if (next) emitter.emit("mov.b64", [this.#origins.get(stream)!, next]);
     }
     emitter.emit("cp.async.commit_group", []);
+    for (const stream of due) {
+      const next = stream.distance + 1;
+      if (isFirst(stream, due)) this.#lookups.get(lookupKey(stream))!.load(ahead(next), exists(next));
+    }
     own.forEach((value, i) => {
       if (saved[i]) values.set(value, saved[i]);
     });
@@ -382,9 +433,15 @@ export class Pipeline {
     const origin = this.#origins.get(stream);
     const distances = isInteger(step) ? prefetch.motion?.map((growth) => growth * Number(step)) : undefined;
     const motion = distances && { distances, ...(origin && { origin }) };
-    return sourceAt(this.#lowering, this.#loop, prefetch, index, registers, motion)!;
+    const { now } = this.#lookups.get(lookupKey(stream))!;
+    return sourceAt(this.#lowering, this.#loop, prefetch, index, now, registers, motion)!;
   }
 }
+
+/** The same for copies that are issued together, for the same turn. */
+const lookupKey = ({ issue, distance }: Stream): string => `${issue},${distance}`;
+const isFirst = (stream: Stream, streams: readonly Stream[]): boolean =>
+  streams.find((other) => lookupKey(other) === lookupKey(stream)) === stream;
 
 /** Whether a < b. */
 function isBelow(emitter: Emitter, a: Element, b: Element): Element {

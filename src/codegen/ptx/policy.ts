@@ -149,7 +149,7 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
     },
     // A row or column that is only spread over tiles: in the layouts of those a thread reads little, and what others read as well.
     isRepeated: ({ opcode, results: [result] }) =>
-      opcode === "view_load" && shapeOf(result!.type).length === 1 && isOnlySpread(result!),
+      (opcode === "view_load" || opcode === "load") && shapeOf(result!.type).length === 1 && isOnlySpread(result!),
     default: plain,
   };
 

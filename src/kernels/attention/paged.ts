@@ -3,7 +3,7 @@
  * a sequence has (PagedAttention, arXiv 2309.06180). This turns any variant into one over such caches: it reads the same parameters "k" and "v"
  * through the table. Entries of the table beyond a sequence's length are never read, nor are rows of its last page.
  */
-import { type TensorView, type Tile, tl } from "../../dsl/index.ts";
+import { type Shape, type TensorView, type Tile, tl } from "../../dsl/index.ts";
 import { dense } from "./dense.ts";
 import { gatherRows } from "./gather.ts";
 import { channelsOf, loadOperand } from "./operands.ts";
@@ -70,12 +70,20 @@ function gatherPages<R extends number, D extends number>(
   const table: TensorView<"i32", 2> = p.blockTables;
   const row = tl.arange(0, tile.shape[0]).add(tile.first) as Tile<"i32", readonly [R]>;
   const exists = tile.inBounds[0] ? undefined : row.lt(at.keys);
-  const entries = table.at(at.batch).pointer.add(row.div(size).to("i64").mul(table.stride(1)) as never);
-  const pages = tl.load(entries as never, exists ? { mask: exists as never } : {}) as Tile<"i32", readonly [R]>;
-  const offsets = pages
-    .to("i64")
-    .mul(operand.stride(0))
-    .add(row.rem(size).to("i64").mul(operand.stride(2)));
+  const startOf = <S extends Shape>(page: Tile<"i32", S>, mask: Tile<"bool", S> | undefined): Tile<"i64", S> => {
+    const entries = table.at(at.batch).pointer.add(page.to("i64").mul(table.stride(1)) as never);
+    const numbers = tl.load(entries as never, mask ? { mask: mask as never } : {}) as Tile<"i32", S>;
+    return numbers.to("i64").mul(operand.stride(0)) as never;
+  };
+  const inPage = <S extends Shape>(key: Tile<"i32", S>): Tile<"i64", S> =>
+    key.to("i64").mul(operand.stride(2)) as never;
+  let offsets: Tile<"i64", readonly [R]>;
+  if (tile.shape[0] % size === 0) {
+    // Whole pages: each is looked up once.
+    const page = tl.arange(0, tile.shape[0] / size).add(tile.first.div(size)) as Tile<"i32", readonly [number]>;
+    const starts = startOf(page, tile.inBounds[0] ? undefined : page.mul(size).lt(at.keys)).perRow();
+    offsets = starts.add(inPage(tl.arange(0, size)).perColumn() as never).reshape([tile.shape[0]]) as never;
+  } else offsets = startOf(row.div(size), exists).add(inPage(row.rem(size)));
   const origin = operand.pointer.add(at.keyHead.to("i64").mul(operand.stride(1)) as never) as never;
   return gatherRows({ operand, origin, offsets, exists }, tile);
 }
