@@ -11,20 +11,27 @@ export interface Frame extends Location {
 }
 
 /** V8 has these two; others may not. */
-const errors = Error as { captureStackTrace?: (holder: object) => void; stackTraceLimit?: number };
+const errors = Error as {
+  captureStackTrace?: (holder: object, callee?: Callee) => void;
+  stackTraceLimit?: number;
+};
+type Callee = (...args: never[]) => unknown;
 
-/** Deep enough for the frames of this folder and one of the author; the chain of an error is deeper. */
-const locationDepth = 14;
+/** Deep enough for the frames of this folder beyond the one that asks, and one of the author; the chain of an error is deeper. */
+const locationDepth = 11;
 const chainDepth = 64;
 
-/** Something whose `stack` is the stack of the caller, written out when first read. */
-function capture(depth: number): { readonly stack?: string } {
+/**
+ * Something whose `stack` is the stack of the caller, written out when first read; with `callee`, in V8, the stack of its caller. Each
+ * frame costs, even if nobody reads it.
+ */
+function capture(depth: number, callee?: Callee): { readonly stack?: string } {
   const limit = errors.stackTraceLimit;
   errors.stackTraceLimit = depth;
   try {
     if (!errors.captureStackTrace) return new Error();
     const holder: { stack?: string } = {};
-    errors.captureStackTrace(holder);
+    errors.captureStackTrace(holder, callee);
     return holder;
   } finally {
     errors.stackTraceLimit = limit;
@@ -115,8 +122,8 @@ class CapturedLocation implements Location {
   }
 }
 
-/** The location of the author's call that led here. */
-export const locateCall = (): Location => new CapturedLocation(capture(locationDepth));
+/** The location of the author's call that led to `callee`, which asks. */
+export const locateCall = (callee: Callee): Location => new CapturedLocation(capture(locationDepth, callee));
 
 /** The function of this folder that calls the author's body: nothing outside of it belongs to the kernel. */
 export const bodyCaller = "callAuthorsBody";

@@ -114,7 +114,7 @@ export function emitOperation(
   for (const operand of operands) trace.checkUsable(operand);
   let operation: Operation;
   try {
-    operation = trace.builder.create(opcode, operands, attributes, { ...options, location: locateCall() });
+    operation = trace.builder.create(opcode, operands, attributes, { ...options, location: locateCall(emitOperation) });
   } catch (error) {
     if (error instanceof IrError) fail(error.code, error.message);
     throw error;

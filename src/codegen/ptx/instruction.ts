@@ -140,7 +140,7 @@ export function registerNames(nodes: readonly Node[], names = new Set<string>())
   };
   for (const node of nodes)
     if (node.kind === "instruction") {
-      node.operands.forEach(use);
+      for (let i = 0; i < node.operands.length; i++) use(node.operands[i]!);
       if (node.guard) names.add(node.guard.predicate.name);
     } else if (node.kind === "loop") {
       registerNames(node.body, names);

@@ -282,11 +282,11 @@ export class Pipeline {
     const { emitter } = this.#lowering;
     const { from } = this.#range;
     if (!stream.prefetch.motion) return;
-    const first = this.#origins.get(stream) ?? this.#sourceOf(stream, from).origin;
+    const source = this.#sourceOf(stream, from);
+    const first = this.#origins.get(stream) ?? source.origin;
     if (first === undefined) return;
     const start = registerOf(emitter, first, "pointer");
-    this.#origins.set(stream, start);
-    const divisor = Math.min(start.divisor, divisorOf(this.#sourceOf(stream, from).next!));
+    const divisor = Math.min(start.divisor, divisorOf(source.next!));
     const name = emitter.uniqueName(stream.prefetch.load.results[0]!.name ?? "source");
     const register = emitter.register("b64", { name, depth: emitter.depth + 1, divisor });
     emitter.emit("mov.b64", [register, start]);

@@ -24,7 +24,7 @@ import {
   vectorWidth,
 } from "../../layout/index.ts";
 import { analyzeAxes, pointerAccess, viewAccess } from "../../passes/index.ts";
-import { type DotPlan, fmaLayout, planDot, warpGrid } from "./dot-plan.ts";
+import { fmaLayout, planDot, warpGrid } from "./dot-plan.ts";
 import { scanLayout } from "./scan.ts";
 import type { TargetInfo } from "./target.ts";
 
@@ -98,8 +98,16 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
   };
   const widest = (dtype: DType): number => target.maxVectorBytes / elementBytes[dtype];
 
+  /** Operations of loops are asked about several times (assign.ts). */
+  const memoryLayouts = new Map<Operation, LinearLayout | undefined>();
+  const tensorCoreAnchors = new Map<Operation, Anchor>();
+
   /** The coalesced layout of a tile in memory. */
   const memoryLayout = (operation: Operation): LinearLayout | undefined => {
+    if (!memoryLayouts.has(operation)) memoryLayouts.set(operation, chooseMemoryLayout(operation));
+    return memoryLayouts.get(operation);
+  };
+  const chooseMemoryLayout = (operation: Operation): LinearLayout | undefined => {
     const { opcode, operands, results } = operation;
     const dtype = operands[0]!.type.dtype;
     // A dot does not care which thread loads what. More in one row, then: in whole lines, but with fewer addresses a thread.
@@ -142,7 +150,7 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
           return { operands: [layout], results: [layout] };
         }
         case "dot":
-          return dotAnchor(planDot(operation, target), operands, primaryOf);
+          return dotAnchor(operation, primaryOf);
         default:
           return undefined;
       }
@@ -174,12 +182,11 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
     return own && contiguousBytes(own, dtype) >= wanted ? own : best;
   }
 
-  function dotAnchor(
-    plan: DotPlan,
-    operands: readonly Value[],
-    primaryOf: (value: Value) => LinearLayout | undefined,
-  ): Anchor {
-    const [a, b] = operands;
+  function dotAnchor(operation: Operation, primaryOf: (value: Value) => LinearLayout | undefined): Anchor {
+    const known = tensorCoreAnchors.get(operation);
+    if (known) return known;
+    const plan = planDot(operation, target);
+    const [a, b] = operation.operands;
     const [m, k] = shapeOf(a!.type) as [number, number];
     const n = shapeOf(b!.type)[1]!;
     if (plan.kind === "fma") {
@@ -191,7 +198,7 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
     byRows ??= dotsMeet(kernel, usersOf);
     const warpsPerCta = warpGrid([m, n], numWarps, byRows);
     const accumulator = mmaLayout({ instruction, contraction, warpsPerCta, role: "accumulator", shape: [m, n] });
-    return {
+    const anchor: Anchor = {
       operands: [
         mmaLayout({ instruction, contraction, warpsPerCta, role: "a", shape: [m, k] }),
         mmaLayout({ instruction, contraction, warpsPerCta, role: "b", shape: [k, n] }),
@@ -200,5 +207,7 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
       results: [accumulator],
       weight: DOT_WEIGHT,
     };
+    tensorCoreAnchors.set(operation, anchor);
+    return anchor;
   }
 }

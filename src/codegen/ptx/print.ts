@@ -16,7 +16,7 @@ export function printOperand(operand: Operand): string {
     case "buffer":
       return operand.buffer.offset.toString();
     case "vector":
-      return `{${operand.elements.map(printOperand).join(", ")}}`;
+      return `{${printList(operand.elements)}}`;
     case "address": {
       const base = typeof operand.base === "string" ? operand.base : operand.base.name;
       const offset = operand.offset + (operand.buffer?.offset ?? 0);
@@ -30,7 +30,13 @@ const printGuard = ({ predicate, negated }: Guard): string => `@${negated ? "!" 
 export function printInstruction({ opcode, operands, guard }: Instruction): string {
   const head = guard ? printGuard(guard) + opcode : opcode;
   // A call's operands have parentheses of their own; they come as one symbol.
-  return operands.length === 0 ? `${head};` : `${head} ${operands.map(printOperand).join(", ")};`;
+  return operands.length === 0 ? `${head};` : `${head} ${printList(operands)};`;
+}
+
+function printList(operands: readonly Operand[]): string {
+  let text = printOperand(operands[0]!);
+  for (let i = 1; i < operands.length; i++) text += `, ${printOperand(operands[i]!)}`;
+  return text;
 }
 
 export interface PrintOptions {
