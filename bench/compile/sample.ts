@@ -4,6 +4,8 @@ import { serve } from "../support/measurement.ts";
 import { processorMilliseconds } from "../support/processor-time.ts";
 
 export interface SampleInput {
+  /** A name of `libraryKernels`. */
+  readonly kernel: string;
   readonly target: Target;
   /** The one that is compiled in a cold process, and stage by stage. */
   readonly reference: CompileOptions;
@@ -29,20 +31,20 @@ export interface Sample {
   /** Mean time on the processor of one compilation; undefined where the system does not say. */
   readonly processorMilliseconds?: number;
   /** Of the first compiled text. */
-  readonly characters: number;
+  readonly lines: number;
 }
 
-serve(async ({ target, reference, warmUp, measured, what }: SampleInput): Promise<Sample> => {
+serve(async ({ kernel, target, reference, warmUp, measured, what }: SampleInput): Promise<Sample> => {
   const start = performance.now();
   const { compile, optimize } = await import("tilewright");
   const { libraryKernels } = await import("tilewright/kernels");
   const importMilliseconds = performance.now() - start;
 
-  const { definition } = libraryKernels.attention_forward!;
-  const whole = (options: CompileOptions): { milliseconds: number; characters: number } => {
+  const { definition } = libraryKernels[kernel]!;
+  const whole = (options: CompileOptions): { milliseconds: number; lines: number } => {
     const before = performance.now();
     const { source } = compile(definition, target, options);
-    return { milliseconds: performance.now() - before, characters: source.length };
+    return { milliseconds: performance.now() - before, lines: source.split("\n").length };
   };
   const stages = (options: CompileOptions): Stages => {
     const now = (): number => processorMilliseconds() ?? performance.now();
@@ -72,6 +74,6 @@ serve(async ({ target, reference, warmUp, measured, what }: SampleInput): Promis
       processorAfter === undefined ? undefined : (processorAfter - processorBefore!) / order.length,
     whole: results.map(({ milliseconds }) => milliseconds),
     stages: what === "stages" ? order.map(stages) : [],
-    characters: results[0]?.characters ?? 0,
+    lines: results[0]?.lines ?? 0,
   };
 });

@@ -1,10 +1,17 @@
 /**
- * @file Suite `compile`: how long attention's forward kernel takes from the DSL to PTX and to WGSL, in a fresh process (cold: nothing is
- * compiled by V8's optimizer yet; imports are not counted) and in one that has compiled before (warm).
+ * @file Suite `compile`: how long attention's forward kernel, its largest backward kernel and that over paged caches take from the DSL to PTX
+ * and to WGSL, in a fresh process (cold: V8 has compiled none of our functions yet; imports are not counted) and in one that has compiled
+ * before (warm). Beside it the time for each line of text, which a larger kernel should not raise.
  */
 import type { Command } from "commander";
 import type { CompileOptions, Target } from "tilewright";
-import { forwardConfiguration, headConstants } from "../../src/kernels/attention/configuration.ts";
+import {
+  backwardKeysConfiguration,
+  forwardConfiguration,
+  headConstants,
+} from "../../src/kernels/attention/configuration.ts";
+import { pagedKeyBlock, splitConfiguration } from "../../src/kernels/attention/splits.ts";
+import { libraryKernels } from "../../src/kernels/index.ts";
 import { runChild } from "../support/child.ts";
 import { positiveInteger, positiveIntegers } from "../support/options.ts";
 import { milliseconds, Report } from "../support/report.ts";
@@ -17,7 +24,41 @@ interface Options {
   readonly json?: string;
 }
 
+interface Case {
+  readonly kernel: string;
+  readonly headDim: number;
+  /** Block sizes and switches of what the operator launches. */
+  constants(target: Target): Readonly<Record<string, number | boolean>>;
+}
+
+const backendOf = (target: Target): "webgpu" | "cuda" => (target === "wgsl" ? "webgpu" : "cuda");
+
+const forward = (headDim: number): Case => ({
+  kernel: "attention_forward",
+  headDim,
+  // A query length beyond every block size.
+  constants: (target) => ({ ...forwardConfiguration(backendOf(target), headDim, headDim, 4096) }),
+});
+
+const larger: readonly Case[] = [
+  {
+    kernel: "attention_backward_keys_piecewise",
+    headDim: 128,
+    constants: (target) => ({ ...backwardKeysConfiguration(backendOf(target), 128, 128, 2) }),
+  },
+  {
+    kernel: "attention_split_paged",
+    headDim: 128,
+    constants: (target) => {
+      const problem = { backend: backendOf(target), dtype: "f16", headDim: 128, valueDim: 128, terms: 1 } as const;
+      const blocks = { ...splitConfiguration(problem, 8), ...pagedKeyBlock(problem, 16) };
+      return { ...blocks, PAGE_SIZE: 16, PACK_HEADS: true };
+    },
+  },
+];
+
 interface Row {
+  readonly kernel: string;
   readonly target: Target;
   readonly headDim: number;
   readonly coldMilliseconds: readonly number[];
@@ -28,20 +69,17 @@ interface Row {
   readonly importMilliseconds: readonly number[];
   readonly coldStages: Stages;
   readonly warmStages: Stages;
-  readonly characters: number;
+  readonly lines: number;
 }
 
-/** What `attention` would launch on dense f16 tensors; a query length beyond every block size. */
-function specialization(target: Target, headDim: number): CompileOptions {
+/** What the operator would launch on dense f16 tensors. */
+function specialization(target: Target, { kernel, headDim, constants }: Case): CompileOptions {
   const dense = { alignment: 16, unitStride: true };
+  const tensors = Object.entries(libraryKernels[kernel]!.definition.params).filter(([, { kind }]) => kind === "tensor");
   return {
     dtypes: { T: "f16" },
-    constants: {
-      ...forwardConfiguration(target === "wgsl" ? "webgpu" : "cuda", headDim, headDim, 4096),
-      ...headConstants(headDim, headDim),
-      CAUSAL: true,
-    },
-    facts: { q: dense, k: dense, v: dense, out: dense, lse: dense },
+    constants: { ...constants(target), ...headConstants(headDim, headDim), CAUSAL: true },
+    facts: Object.fromEntries(tensors.map(([name]) => [name, dense])),
   };
 }
 
@@ -61,12 +99,21 @@ function variants({ constants, facts, ...rest }: CompileOptions): CompileOptions
   );
 }
 
-async function measure(target: Target, headDim: number, samples: number): Promise<Row> {
-  const reference = specialization(target, headDim);
+async function measure(target: Target, which: Case, samples: number): Promise<Row> {
+  const { kernel, headDim } = which;
+  const reference = specialization(target, which);
   const measured = variants(reference);
   const warmUp = [...measured, ...measured].map((options) => ({ ...options, dtypes: { T: "bf16" as const } }));
   const run = (input: Partial<SampleInput>): Promise<Sample> =>
-    runChild<Sample>("compile/sample.ts", { target, reference, warmUp: [], measured: [], what: "whole", ...input });
+    runChild<Sample>("compile/sample.ts", {
+      kernel,
+      target,
+      reference,
+      warmUp: [],
+      measured: [],
+      what: "whole",
+      ...input,
+    });
 
   const cold: Sample[] = [];
   const coldStages: Sample[] = [];
@@ -77,6 +124,7 @@ async function measure(target: Target, headDim: number, samples: number): Promis
   const warm = await run({ warmUp, measured });
   const warmStages = await run({ warmUp, measured, what: "stages" });
   return {
+    kernel,
     target,
     headDim,
     coldMilliseconds: cold.flatMap(({ whole }) => whole),
@@ -86,7 +134,7 @@ async function measure(target: Target, headDim: number, samples: number): Promis
     importMilliseconds: cold.map(({ importMilliseconds }) => importMilliseconds),
     coldStages: meanStages(coldStages.flatMap(({ stages }) => stages)),
     warmStages: meanStages(warmStages.stages),
-    characters: cold[0]!.characters,
+    lines: cold[0]!.lines,
   };
 }
 
@@ -113,14 +161,14 @@ async function run({ samples, headDims, json }: Options): Promise<void> {
   const report = new Report("compile");
   const rows: Row[] = [];
   for (const target of ["sm_80", "wgsl"] as const) {
-    for (const headDim of headDims) {
-      report.progress(`${target}, D = ${headDim}`);
-      rows.push(await measure(target, headDim, samples));
+    for (const which of [...headDims.map(forward), ...larger]) {
+      report.progress(`${target}, ${which.kernel}, D = ${which.headDim}`);
+      rows.push(await measure(target, which, samples));
     }
   }
   report.table(
     [
-      "attention_forward, f16",
+      "f16",
       "cold ms (min to max)",
       "on CPU",
       "= trace + optimize + lower",
@@ -128,10 +176,11 @@ async function run({ samples, headDims, json }: Options): Promise<void> {
       "on CPU",
       "= trace + optimize + lower",
       "import ms",
-      "text",
+      "lines",
+      "warm µs a line",
     ],
     rows.map((row) => [
-      `${row.target} D=${row.headDim}`,
+      `${row.target} ${row.kernel} D=${row.headDim}`,
       spread(row.coldMilliseconds),
       optional(row.coldProcessorMilliseconds),
       showStages(row.coldStages),
@@ -139,7 +188,8 @@ async function run({ samples, headDims, json }: Options): Promise<void> {
       optional(row.warmProcessorMilliseconds),
       showStages(row.warmStages),
       milliseconds(median(row.importMilliseconds)),
-      `${(row.characters / 1024).toFixed(0)} KiB`,
+      `${row.lines}`,
+      (((row.warmProcessorMilliseconds ?? median(row.warmMilliseconds)) * 1000) / row.lines).toFixed(1),
     ]),
   );
   report.note(
