@@ -17,7 +17,7 @@ const parameters = {
 };
 
 const constants = {
-  /** Keys of a page. A tile of keys that divides it is read as it lies; else each row looks its page up. */
+  /** Keys of a page. A tile that divides it is read as it lies; pages that divide a tile are each looked up; else each row looks its page up. */
   PAGE_SIZE: 16,
 };
 

@@ -95,11 +95,11 @@ interface SplitTraits {
 }
 
 const splitTable: Readonly<Record<Backend, (traits: SplitTraits) => SplitBlocks>> = {
-  // FlagAttention has 16 x 128; half the keys keep their reads in flight, too. Second terms, and cosines and sines where keys are turned, take
-  // registers: these are the largest tiles that ptxas takes for sm_80 with at most 8 bytes spilled.
+  // 16 KiB of keys and as much of values keep enough reads in flight, and leave room for two turns of two blocks in shared memory. Second
+  // terms, and cosines and sines where keys are turned, take registers: larger tiles than these spill on sm_80.
   cuda: ({ rowBytes, terms, turned }) =>
     rowBytes <= 256
-      ? splitBlocks(rowBytes <= 128 || terms === 1 ? 64 : 32, turned ? 32 : 64)
+      ? splitBlocks(rowBytes <= 128 || terms === 1 ? 64 : 32, turned ? 32 : rowBytes <= 128 && terms === 1 ? 128 : 64)
       : splitBlocks(16, rowBytes <= 512 && !turned ? 32 : 16),
   webgpu: ({ extent }) => splitBlocks(64, extent <= 64 ? 32 : 16),
   wasm: () => splitBlocks(64, 64),
@@ -115,14 +115,16 @@ export function splitConfiguration(problem: SplitProblem, rows: number) {
   return { BLOCK_M: Math.min(most, Math.max(countedQueries, nextPowerOfTwo(rows))), BLOCK_N };
 }
 
-/** Pages are read as they lie where a tile of at least so many keys fits in one; else each row looks its page up. */
+/** Where pages are no powers of two, tiles lie within pages if they can have at least so many keys; else each row looks its page up. */
 const smallestPageTile = 32;
 
 /** Keys of a tile, for pages of this size. */
 export function pagedKeyBlock(problem: SplitProblem, pageSize: number) {
   const { BLOCK_N } = splitConfiguration(problem, 1);
   const divisor = pageSize & -pageSize;
-  return { BLOCK_N: divisor < Math.min(smallestPageTile, BLOCK_N) ? BLOCK_N : Math.min(divisor, BLOCK_N) };
+  // A page that is a power of two holds whole tiles, or a tile holds whole pages.
+  const whole = divisor === pageSize || divisor < Math.min(smallestPageTile, BLOCK_N);
+  return { BLOCK_N: whole ? BLOCK_N : Math.min(divisor, BLOCK_N) };
 }
 
 interface PagedShape {
