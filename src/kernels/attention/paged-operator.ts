@@ -21,7 +21,7 @@ export const rotatedPagedPiecewiseKernel: KernelDefinition = attentionSplit(rota
 /** What the operators over paged caches have in common. */
 interface PagedArguments {
   /**
-   * [blocks, Hk, block, E]: pages of values, any strides, any block size; block sizes that are multiples of 32 are read fastest. FlashAttention's
+   * [blocks, Hk, block, E]: pages of values, any strides, any block size; powers of two and multiples of 32 are read fastest. FlashAttention's
    * and vLLM's [blocks, block, Hk, E] is `cache.permute([0, 2, 1, 3])`; for vLLM's older layout see `fromVllmCache`.
    */
   readonly valueCache: Tensor;
