@@ -233,7 +233,7 @@ export class Pipeline {
   /** Fills the stages of the first turns; before the loop. */
   fill(): void {
     const { emitter } = this.#lowering;
-    const { to } = this.#range;
+    const { from } = this.#range;
     const { streams, stages, ringBytes } = this.#plan;
     const farthest = Math.max(...streams.map(({ distance }) => distance));
     let started = false;
@@ -244,8 +244,8 @@ export class Pipeline {
         const due = streams.filter(({ issue, distance }) => issue === point && turn + distance >= 0);
         for (const stream of due) {
           const ahead = turn + stream.distance;
-          const index = this.#indexAt(ahead);
-          const condition = isBelow(emitter, index, to);
+          const index = this.#indexAt(from, ahead);
+          const condition = this.#exists(from, ahead);
           const offset = stream.offset + (stream.ring ? ahead * ringBytes : 0);
           if (isFirst(stream, due)) this.#lookups.get(lookupKey(stream))!.load(index, condition);
           const next = this.#issue(stream, index, condition, { offset, group: this.#filled });
@@ -256,8 +256,8 @@ export class Pipeline {
       }
     for (const stream of streams) {
       this.#carry(stream);
-      const index = this.#indexAt(stream.distance);
-      if (isFirst(stream, streams)) this.#lookups.get(lookupKey(stream))!.load(index, isBelow(emitter, index, to));
+      const [index, exists] = [this.#indexAt(from, stream.distance), this.#exists(from, stream.distance)];
+      if (isFirst(stream, streams)) this.#lookups.get(lookupKey(stream))!.load(index, exists);
     }
     if (ringBytes === 0) return;
     const depth = emitter.depth + 1;
@@ -270,11 +270,18 @@ export class Pipeline {
     emitter.emit("add.s32", [this.#filling, start, (stages - 1) * ringBytes]);
   }
 
-  /** The index of a turn, counted from the first one. */
-  #indexAt(turn: number): Element {
+  /** The index so many turns after another one. */
+  #indexAt(index: Element, turns: number): Element {
     const { emitter } = this.#lowering;
-    const { from, step } = this.#range;
-    return addIntegers(emitter, from, multiplyIntegers(emitter, step, turn, "i32"), "i32");
+    return addIntegers(emitter, index, multiplyIntegers(emitter, this.#range.step, turns, "i32"), "i32");
+  }
+
+  /** Whether that turn exists. Not index + turns < to, which may pass the largest integer. */
+  #exists(index: Element, turns: number): Element {
+    const { emitter } = this.#lowering;
+    const { to, step } = this.#range;
+    const left = subtractIntegers(emitter, to, index, "i32");
+    return isBelow(emitter, multiplyIntegers(emitter, step, turns, "i32"), left);
   }
 
   /** From here on the turns of the loop advance the stream's origin: that costs less than an address made anew. */
@@ -377,7 +384,6 @@ export class Pipeline {
 
   #issueAt(point: number, index: Register): void {
     const { emitter, values } = this.#lowering;
-    const { to, step } = this.#range;
     const due = this.#plan.streams.filter(({ issue }) => issue === point);
     if (due.length === 0) return;
     const own = [
@@ -385,31 +391,25 @@ export class Pipeline {
       ...due.flatMap(({ prefetch }) => prefetch.slice.flatMap(({ results }) => results)),
     ];
     const saved = own.map((value) => values.get(value));
-    const ahead = (turns: number): Element =>
-      addIntegers(emitter, index, multiplyIntegers(emitter, step, turns, "i32"), "i32");
-    /** Whether that turn exists. Not index + turns < to, which may pass the largest integer. */
-    const exists = (turns: number): Element => {
-      const left = subtractIntegers(emitter, to, index, "i32");
-      return turns === 0 ? true : isBelow(emitter, multiplyIntegers(emitter, step, turns, "i32"), left);
-    };
     const conditions = new Map<number, Element>();
     for (const stream of due) {
       const { distance } = stream;
       let condition = conditions.get(distance);
       if (condition === undefined) {
-        condition = exists(distance);
+        condition = distance === 0 ? true : this.#exists(index, distance);
         if (point > 0) condition = this.#afterReduction(condition);
         conditions.set(distance, condition);
       }
       const { offset, ring } = stream;
       const place = { offset, group: this.#group, ...(ring && { start: this.#filling! }) };
-      const next = this.#issue(stream, ahead(distance), condition, place);
+      const next = this.#issue(stream, this.#indexAt(index, distance), condition, place);
       if (next) emitter.emit("mov.b64", [this.#origins.get(stream)!, next]);
     }
     emitter.emit("cp.async.commit_group", []);
     for (const stream of due) {
       const next = stream.distance + 1;
-      if (isFirst(stream, due)) this.#lookups.get(lookupKey(stream))!.load(ahead(next), exists(next));
+      if (isFirst(stream, due))
+        this.#lookups.get(lookupKey(stream))!.load(this.#indexAt(index, next), this.#exists(index, next));
     }
     own.forEach((value, i) => {
       if (saved[i]) values.set(value, saved[i]);
