@@ -12,13 +12,13 @@
  */
 import { type Constants, kernel, tl } from "../../dsl/index.ts";
 import { attentionKernel } from "./declare.ts";
+import { blockCount, blockOf, entriesOf, memberOf, resultsOf, zeroBeyond } from "./places.ts";
 import {
   dropoutScale,
   type Gradients,
   keep,
   keepValues,
   noGradients,
-  placeOf,
   scoresOf,
   shiftOfLse,
   storeGradients,
@@ -53,14 +53,20 @@ export const attentionBackwardQueries = <C extends Constants>(variant: Variant<a
   attentionKernel(variant, {
     name: "attention_backward_queries",
     params: { dout: tl.tensor("T", 4), statistics: tl.tensor("f32", 4), dq: tl.tensor("T", 5) },
-    grid: (p, { BLOCK_M }) => [tl.cdiv(p.dout.shape(2), BLOCK_M), p.dout.shape(1), p.dout.shape(0)],
+    grid: (p, { BLOCK_M }) => [
+      blockCount(variant, p, "queries", p.dout.shape(2), BLOCK_M),
+      p.dout.shape(1),
+      p.dout.shape(0),
+    ],
     body(p, context) {
       const { BLOCK_M } = context.c;
-      const first = tl.programId(0).mul(BLOCK_M);
-      const at = placeOf(context, "queries");
+      const { at, first } = blockOf(context, "queries", tl.programId(0));
       const kept = keep(context, "queries", first, at);
       const dout = keepValues(context, "dout", kept, at);
-      const statistic = (i: number) => p.statistics.at(i, at.batch, at.head).load([first], [BLOCK_M]).perRow();
+      const statistic = (i: number) =>
+        entriesOf(p.statistics.at(i, at.batch, at.head), at, "queries")
+          .load([first], [BLOCK_M])
+          .perRow();
       const grown = dropoutScale(context, at);
       const [shift, delta] = [statistic(0), statistic(1).div(grown)];
       const { factor, walk } = scoresOf(context, kept, at);
@@ -82,11 +88,10 @@ export const attentionBackwardKeys = <C extends Constants>(variant: Variant<any,
   attentionKernel(variant, {
     name: "attention_backward_keys",
     params: { dout: tl.tensor("T", 4), statistics: tl.tensor("f32", 4), dkv: tl.tensor("T", 5) },
-    grid: (p, { BLOCK_N }) => [tl.cdiv(p.dkv.shape(3), BLOCK_N), p.dkv.shape(2), p.dkv.shape(1)],
+    grid: (p, { BLOCK_N }) => [blockCount(variant, p, "keys", p.dkv.shape(3), BLOCK_N), p.dkv.shape(2), p.dkv.shape(1)],
     body(p, context) {
       const { BLOCK_M, BLOCK_N, VALUE_DIM, PAD_VALUE } = context.c;
-      const first = tl.programId(0).mul(BLOCK_N);
-      const own = placeOf(context, "keys");
+      const { at: own, first } = blockOf(context, "keys", tl.programId(0));
       const kept = keep(context, "keys", first, own);
       const v = keepValues(context, "v", kept, own);
       const grown = dropoutScale(context, own);
@@ -94,12 +99,11 @@ export const attentionBackwardKeys = <C extends Constants>(variant: Variant<any,
       const start: Gradients<BlockN> = noGradients(kept);
       const zero = { ...start, dv: tl.zeros([BLOCK_N, VALUE_DIM], "f32") };
       const { dv, ...sums } = tl.loop({ to: own.group }, zero, (member, ofMembers) => {
-        const at = placeOf(context, "keys", member);
+        const at = memberOf(own, member);
         const { factor, walk } = scoresOf(context, kept, at);
         return walk(ofMembers, (tile, { dv, ...s }) => {
           const statistic = (i: number) =>
-            p.statistics
-              .at(i, at.batch, at.head)
+            entriesOf(p.statistics.at(i, at.batch, at.head), at, "queries")
               .load([tile.first], [BLOCK_M], { inBounds: [tile.full] })
               .perColumn();
           const [shift, delta] = [statistic(0), statistic(1).div(grown)];
@@ -114,7 +118,8 @@ export const attentionBackwardKeys = <C extends Constants>(variant: Variant<any,
       });
       const into = (i: number) => p.dkv.at(i, own.batch, own.keyHead);
       storeGradients(context, kept, own, sums as typeof start, p.scale.mul(grown), into);
-      into(tensorNames(variant, "keys").length).store([first, 0], dv.mul(grown).to(p.dkv.dtype), {
+      const gradient = zeroBeyond(dv.mul(grown), own, "keys", first).to(p.dkv.dtype);
+      resultsOf(into(tensorNames(variant, "keys").length), own, "keys").store([first, 0], gradient, {
         inBounds: [false, !PAD_VALUE],
       });
     },

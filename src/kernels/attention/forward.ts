@@ -6,21 +6,25 @@
  */
 import { type Constants, type Dim, type Scalar, type Tile, tl } from "../../dsl/index.ts";
 import { attentionKernel } from "./declare.ts";
-import { type Context, dropoutScale, type Kept, keep, placeOf, scoresOf } from "./scores.ts";
+import { blockCount, blockOf, entriesOf, rowsOf } from "./places.ts";
+import { type Context, dropoutScale, type Kept, keep, log2e, queryRows, scoresOf } from "./scores.ts";
 import type { BlockM, Place, Variant } from "./variant.ts";
 
 export const attentionForward = <C extends Constants>(variant: Variant<any, C>) =>
   attentionKernel(variant, {
     name: "attention_forward",
-    params: { out: tl.tensor("T", 4), lse: tl.tensor("f32", 3) },
-    grid: (p, { BLOCK_M }) => [tl.cdiv(p.out.shape(2), BLOCK_M), p.out.shape(1), p.out.shape(0)],
+    params: { ...variant.sink?.parameters, out: tl.tensor("T", 4), lse: tl.tensor("f32", 3) },
+    grid: (p, { BLOCK_M }) => [
+      blockCount(variant, p, "queries", p.out.shape(2), BLOCK_M),
+      p.out.shape(1),
+      p.out.shape(0),
+    ],
     body(p, context) {
-      const { BLOCK_M, PAD_VALUE } = context.c;
-      const first = tl.programId(0).mul(BLOCK_M);
-      const at = placeOf(context, "queries");
+      const { at, first } = blockOf(context, "queries", tl.programId(0));
       const { out, lse } = attendRows(context, keep(context, "queries", first, at), at);
-      p.out.at(at.batch, at.head).store([first, 0], out.to(p.out.dtype), { inBounds: [false, !PAD_VALUE] });
-      p.lse.at(at.batch, at.head).store([first], lse);
+      const rows = rowsOf(p.out.at(at.batch, at.head), at, "queries");
+      rows.store([first, 0], out.to(p.out.dtype), { inBounds: [false, !context.c.PAD_VALUE] });
+      entriesOf(p.lse.at(at.batch, at.head), at, "queries").store([first], lse);
     },
   });
 
@@ -52,15 +56,33 @@ export function attendRows(
     },
   );
 
+  const sink = sinkOf(context, kept, at);
+  const exponent = sink ? tl.maximum(max.mul(factor), sink) : max.mul(factor);
+  const shift = tl.where(exponent.eq(Number.NEGATIVE_INFINITY), 0, exponent);
+  const rescale = sink ? tl.exp2(max.fma(factor, shift.neg())) : tl.full([BLOCK_M], 1, "f32");
+  const total = sink ? sum.fma(rescale, tl.exp2(sink.sub(shift))) : sum;
   // A query that sees no key has sum 0.
-  const divisor = tl.where(sum.eq(0), 1, sum);
+  const divisor = tl.where(total.eq(0), 1, total);
   return {
-    out: acc.mul(tl.full([BLOCK_M], 1, "f32").mul(dropoutScale(context, at)).div(divisor).perRow()),
-    lse: shiftOf(max, factor).add(tl.log2(sum)).mul(Math.LN2),
+    out: acc.mul(rescale.mul(dropoutScale(context, at)).div(divisor).perRow()),
+    lse: shift.add(tl.log2(total)).mul(Math.LN2),
   };
 }
 
-/** max · factor, and 0 for a query that has seen no key yet: so that its weights become 2^(-inf - 0) = 0 and not 2^(-inf + inf). */
+/** The exponents to base 2 of the variant's sinks, which join the sums of weights once: with the first keys. */
+function sinkOf(
+  { variant, p, c }: Context,
+  kept: Kept<"queries">,
+  at: Place,
+): Tile<"f32", readonly [BlockM]> | undefined {
+  const sink = variant.sink?.logit(p, queryRows(at, kept), c).mul(log2e);
+  return sink && at.keyRange ? tl.where(at.keyRange.from.eq(0), sink, Number.NEGATIVE_INFINITY) : sink;
+}
+
+/** The lowest finite f32. */
+const lowest = -(2 ** 128 - 2 ** 104);
+
+/** max · factor, but finite for a query that has seen no key yet: so that its weights become 2^(-inf + x) = 0 and not 2^(-inf + inf). */
 function shiftOf(max: Tile<"f32", readonly [BlockM]>, factor: Scalar<"f32">): Tile<"f32", readonly [BlockM]> {
-  return tl.where(max.eq(Number.NEGATIVE_INFINITY), 0, max.mul(factor));
+  return tl.maximum(max.mul(factor), lowest);
 }

@@ -5,6 +5,7 @@
 import type { LaunchValues, Tensor } from "../../runtime/index.ts";
 import { type ArgumentChecker, floatDTypes } from "../support/arguments.ts";
 import { attentionBackwardKeys, attentionBackwardQueries, attentionBackwardStatistics } from "./backward.ts";
+import { attentionBiasGradient, attentionRowBiasGradient } from "./bias-gradient.ts";
 import {
   backwardKeysConfiguration,
   backwardQueriesConfiguration,
@@ -14,7 +15,9 @@ import {
 } from "./configuration.ts";
 import { withDropout } from "./dropout.ts";
 import { attentionForward } from "./forward.ts";
+import { launchBiasGradient, launchSinksGradient } from "./launch-gradients.ts";
 import { launchSplit, shouldPack } from "./launch-split.ts";
+import { type Modifier, modifiersOf, type VariantArguments } from "./modifiers.ts";
 import { canPackHeads } from "./pack-heads.ts";
 import { attentionSplit } from "./split-kv.ts";
 import { countedPrograms, defaultSplits, processors } from "./splits.ts";
@@ -29,19 +32,31 @@ export const kernelsOf = (variant: Variant) => ({
   backwardQueries: attentionBackwardQueries(variant),
   backwardKeys: attentionBackwardKeys(variant),
   total: attentionTotal(variant),
+  biasGradient: attentionBiasGradient(variant),
+  rowBiasGradient: attentionRowBiasGradient(variant),
 });
 type Kernels = ReturnType<typeof kernelsOf>;
 
-/** The kernels of a variant, without and with dropout. */
+/** The kernels of a variant, alone and modified. */
 export interface KernelFamily {
   readonly plain: Kernels;
-  readonly dropout: Kernels;
+  /** Those of the variant with the modifiers, which are added in this order. */
+  with(modifiers: readonly Modifier[]): Kernels;
 }
 
-export const kernelFamily = (variant: Variant): KernelFamily => ({
-  plain: kernelsOf(variant),
-  dropout: kernelsOf(withDropout(variant)),
-});
+export function kernelFamily(variant: Variant): KernelFamily {
+  const plain = kernelsOf(variant);
+  const made = new Map([[variant.name, plain]]);
+  return {
+    plain,
+    with(modifiers) {
+      const modified = modifiers.reduce<Variant>((inner, modify) => modify(inner), variant);
+      const kernels = made.get(modified.name) ?? kernelsOf(modified);
+      made.set(modified.name, kernels);
+      return kernels;
+    },
+  };
+}
 
 /** Dropout of attention weights. The same seed and offset drop the same weights: give the backward operator what the forward one got. */
 export interface DropoutArguments {
@@ -55,7 +70,7 @@ export interface DropoutArguments {
 }
 
 /** What the operators of all variants have in common. */
-export interface CommonArguments {
+export interface CommonArguments extends VariantArguments {
   /** Query m sees key n iff N - M + m >= n. Default false. */
   readonly causal?: boolean;
   /** Positive factor of the logits. Default 1 / sqrt(D). */
@@ -65,7 +80,7 @@ export interface CommonArguments {
 }
 
 /** Checked arguments of a call. */
-export interface Call {
+export interface Call extends Disposable {
   readonly check: ArgumentChecker;
   readonly kernels: Kernels;
   /** By parameter name: the operands, and what else the variant reads. */
@@ -75,6 +90,9 @@ export interface Call {
   readonly keyShape: readonly [batch: number, heads: number, keys: number, dim: number];
   readonly valueDim: number;
   readonly dtype: (typeof floatDTypes)[number];
+  /** The bias and the sinks that were given, by which there are gradients. */
+  readonly bias: Tensor | undefined;
+  readonly sinks: Tensor | undefined;
 }
 
 /**
@@ -85,7 +103,7 @@ export function openCall(
   check: ArgumentChecker,
   family: KernelFamily,
   operands: Readonly<Record<string, Tensor>>,
-  { causal = false, scale, dropout }: CommonArguments,
+  { causal = false, scale, dropout, ...variants }: CommonArguments,
   own: LaunchValues = {},
 ): Call {
   const { variant } = family.plain;
@@ -108,21 +126,28 @@ export function openCall(
     ["v", valueDim],
   ] as const)
     if (dim < 1 || dim > 256) check.fail("ARGUMENT_HEAD_DIM", `"${name}" has head dim ${dim}; it must be 1 to 256`);
+  check.flag("causal", causal);
+  const modified = modifiersOf(check, { ...variants, causal });
   const random = dropoutValues(check, dropout);
+  const modifiers = [...modified.modifiers, ...(random ? [withDropout] : [])];
   return {
     check,
-    kernels: random ? family.dropout : family.plain,
+    kernels: family.with(modifiers),
     values: {
       ...operands,
       ...own,
       scale: check.number("scale", scale ?? headDim ** -0.5, { above: 0 }),
+      ...modified.values,
       ...random?.values,
     },
-    constants: { CAUSAL: check.flag("causal", causal), ...headConstants(headDim, valueDim), ...random?.constants },
+    constants: { CAUSAL: causal, ...headConstants(headDim, valueDim), ...modified.constants, ...random?.constants },
     queryShape: [size("B"), queryHeads, size("M"), headDim],
     keyShape: [size("B"), keyHeads, size("N"), headDim],
     valueDim,
     dtype: operands[first]!.dtype as Call["dtype"],
+    bias: variants.bias,
+    sinks: variants.sinks,
+    [Symbol.dispose]: modified[Symbol.dispose],
   };
 }
 
@@ -151,7 +176,8 @@ function dropoutValues(check: ArgumentChecker, dropout: DropoutArguments | undef
 
 /** Enqueues the forward kernel; where queries are few, that of split-KV attention. `splits`: the default heuristic's where undefined. */
 export function launchForward(call: Call, given: Tensor | undefined, splits?: number): { out: Tensor; lse: Tensor } {
-  const { check, kernels, values, constants, queryShape, valueDim, dtype } = call;
+  const { check, kernels, constants, queryShape, valueDim, dtype, sinks } = call;
+  const values = { ...call.values, ...(sinks && { sinks }) };
   const { device } = check;
   const rows = queryShape.slice(0, 3);
   const out = check.output("out", given, [...rows, valueDim], dtype);
@@ -179,6 +205,8 @@ export function launchForward(call: Call, given: Tensor | undefined, splits?: nu
 function planOf({ check, kernels, queryShape, keyShape }: Call, splits: number | undefined) {
   const [batch, heads, queries] = queryShape;
   const [, keyHeads, keys] = keyShape;
+  // How long documents are only the device knows.
+  if (kernels.variant.documents) return { packed: false, splits: splits ?? 1 };
   const packed = shouldPack(canPackHeads(kernels.variant), queryShape, keyHeads);
   const programs = packed
     ? countedPrograms(batch, keyHeads, (queries * heads) / keyHeads)
@@ -199,7 +227,7 @@ export function launchTotal({ check, kernels, values, constants, ...call }: Call
   return total;
 }
 
-/** Enqueues the backward kernels. The gradients by the name of their tensor; views of two tensors. */
+/** Enqueues the backward kernels. The gradients by the name of their tensor; those of the operands are views of two tensors. */
 export function launchBackward(
   call: Call,
   { out, lse, dout }: { readonly out: Tensor; readonly lse: Tensor; readonly dout: Tensor },
@@ -239,6 +267,8 @@ export function launchBackward(
     ...queryNames.map((name, i) => [name, part(dq, i, headDim)]),
     ...keyNames.map((name, i) => [name, part(dkv, i, headDim)]),
     ["v", part(dkv, keyNames.length, valueDim)],
+    ...(call.bias ? [["bias", launchBiasGradient(call, call.bias, dout, statistics)]] : []),
+    ...(call.sinks ? [["sinks", launchSinksGradient(call.sinks, statistics)]] : []),
   ]);
   for (const tensor of [statistics, dq, dkv]) tensor.dispose();
   return gradients;

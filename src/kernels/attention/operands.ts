@@ -4,6 +4,7 @@
  */
 import { type TensorView, type Tile, tl } from "../../dsl/index.ts";
 import { gatherRows } from "./gather.ts";
+import { rowsOf } from "./places.ts";
 import type { Channels, OperandTile, Place, RuntimeIndex } from "./variant.ts";
 
 /** Rows of a tensor [B, H, T, D] at a place. */
@@ -15,7 +16,9 @@ export function loadOperand<R extends number, D extends number>(
   const operand = p[tile.name] as TensorView<"T", 4>;
   if (tile.side === "queries" && at.packed) return loadPacked(operand, at, tile);
   const rows = operand.at(at.batch, tile.side === "queries" ? at.head : at.keyHead);
-  return channelsOf(rows, tile.channels).load([tile.first, 0], tile.shape, { inBounds: tile.inBounds });
+  return channelsOf(rowsOf(rows, at, tile.side), tile.channels).load([tile.first, 0], tile.shape, {
+    inBounds: tile.inBounds,
+  });
 }
 
 /** The matrix [rows, channels] of some channels of a matrix. */

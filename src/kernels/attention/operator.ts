@@ -49,6 +49,19 @@ export interface AttentionOutput {
   readonly totalAttention?: Tensor;
 }
 
+/** Gradients of what variants take besides the operands. */
+export interface VariantGradients {
+  /** Shape and dtype of `bias`. Only with a bias. */
+  readonly dbias?: Tensor;
+  /** Shape and dtype of `sinks`. Only with sinks. */
+  readonly dsinks?: Tensor;
+}
+
+export const variantGradients = ({ bias, sinks }: Readonly<Record<string, Tensor>>): VariantGradients => ({
+  ...(bias && { dbias: bias }),
+  ...(sinks && { dsinks: sinks }),
+});
+
 /** What the operators give for what they are asked. */
 export function forwardOutput(
   call: ReturnType<typeof openCall>,
@@ -70,7 +83,8 @@ export function forwardOutput(
  * `ARGUMENT_HEADS`, `ARGUMENT_HEAD_DIM`.
  */
 export function attention({ q, k, v, rope, ...options }: AttentionArguments): AttentionOutput {
-  return forwardOutput(open("attention", { q, k, v }, rope, options), options);
+  using call = open("attention", { q, k, v }, rope, options);
+  return forwardOutput(call, options);
 }
 
 function open(
@@ -107,7 +121,8 @@ export function attentionBackward({ q, k, v, rope, out, lse, dout, ...options }:
   readonly dq: Tensor;
   readonly dk: Tensor;
   readonly dv: Tensor;
-} {
-  const gradients = launchBackward(open("attentionBackward", { q, k, v }, rope, options), { out, lse, dout });
-  return { dq: gradients.q!, dk: gradients.k!, dv: gradients.v! };
+} & VariantGradients {
+  using call = open("attentionBackward", { q, k, v }, rope, options);
+  const { q: dq, k: dk, v: dv, ...others } = launchBackward(call, { out, lse, dout });
+  return { dq: dq!, dk: dk!, dv: dv!, ...variantGradients(others) };
 }

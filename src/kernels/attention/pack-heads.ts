@@ -7,16 +7,14 @@ import { tl } from "../../dsl/index.ts";
 import type { Context } from "./scores.ts";
 import type { Edge, Place, Variant } from "./variant.ts";
 
-/** Whether a variant's hooks are the same for all query heads, as packing needs. */
-export const canPackHeads = ({ logits, dropout }: Variant): boolean => logits === undefined && dropout === undefined;
+/** Whether a variant's hooks can be asked about queries of several heads at once. */
+export const canPackHeads = ({ logits, packs, dropout, documents }: Variant): boolean =>
+  (logits === undefined || packs === true) && dropout === undefined && documents === undefined;
 
 /** The context and place of a program whose queries are the rows of the key head `at.keyHead`. */
 export function packHeads(context: Context, at: Place): { readonly context: Context; readonly at: Place } {
   const { variant } = context;
-  tl.staticAssert(
-    canPackHeads(variant),
-    `variant "${variant.name}": its logits may differ between the heads of a group`,
-  );
+  tl.staticAssert(canPackHeads(variant), `variant "${variant.name}": it looks at one head at a time`);
   const ofRows = (edge: Edge | undefined): Edge | undefined =>
     edge && { key: (row) => edge.key(row.div(at.group)), query: (key) => edge.query(key).mul(at.group) };
   const packed: Variant = {
@@ -27,6 +25,7 @@ export function packHeads(context: Context, at: Place): { readonly context: Cont
         ...(from && { from: ofRows(from)! }),
         ...(to && { to: ofRows(to)! }),
       })),
+    ...(variant.logits && { logits: (p, _, c) => variant.logits!(p, at, c) }),
   };
   return { context: { ...context, variant: packed }, at: { ...at, queries: at.queries.mul(at.group), packed: true } };
 }

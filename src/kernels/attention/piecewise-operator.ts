@@ -7,6 +7,7 @@ import {
   type AttentionBackwardArguments,
   type AttentionOutput,
   forwardOutput,
+  type VariantGradients,
 } from "./operator.ts";
 import { piecewise } from "./piecewise.ts";
 import { type RopeAngles, withRotation } from "./rope-angles.ts";
@@ -87,8 +88,10 @@ export function checkThreshold(check: ArgumentChecker, threshold: number): void 
  * Otherwise as `attention`.
  * @throws ArgumentError as `attention` does.
  */
-export const piecewiseAttention = (args: PiecewiseAttentionArguments): AttentionOutput =>
-  forwardOutput(open("piecewiseAttention", args), args);
+export function piecewiseAttention(args: PiecewiseAttentionArguments): AttentionOutput {
+  using call = open("piecewiseAttention", args);
+  return forwardOutput(call, args);
+}
 
 /** Arguments of `piecewiseAttentionBackward`: those of the forward call, what it gave, and the gradient of its output. */
 export type PiecewiseAttentionBackwardArguments = (TurnedOperands | RawOperands) &
@@ -103,7 +106,8 @@ type GradientNames<A> = A extends RawOperands ? "dq" | "dk" | "dv" : "dq1" | "dk
  */
 export function piecewiseAttentionBackward<A extends PiecewiseAttentionBackwardArguments>(
   args: A,
-): Readonly<Record<GradientNames<A>, Tensor>> {
-  const gradients = launchBackward(open("piecewiseAttentionBackward", args), args);
+): Readonly<Record<GradientNames<A>, Tensor>> & VariantGradients {
+  using call = open("piecewiseAttentionBackward", args);
+  const gradients = launchBackward(call, args);
   return Object.fromEntries(Object.entries(gradients).map(([name, tensor]) => [`d${name}`, tensor])) as never;
 }

@@ -2,8 +2,9 @@
  * @file The tiles of the score matrix, as every attention kernel sees them: rows are what the program keeps, columns what it walks. From
  * a variant come the logits of a tile and, for the backward kernels, the way of their gradient into the kept operands.
  */
-import { type Dim, type Scalar, type TensorView, type Tile, tl } from "../../dsl/index.ts";
+import { type Dim, type DTypeLike, type Scalar, type Shape, type TensorView, type Tile, tl } from "../../dsl/index.ts";
 import { loadOperand } from "./operands.ts";
+import { resultsOf, zeroBeyond } from "./places.ts";
 import { type KeptBlock, type Segment, segmentsOf } from "./segments.ts";
 import {
   type BlockConstants,
@@ -11,10 +12,10 @@ import {
   type BlockN,
   operandNames,
   type Place,
+  type QueryRows,
   type RuntimeIndex,
   type Side,
   type TilePosition,
-  tensorNames,
   termsOf,
   type Variant,
 } from "./variant.ts";
@@ -80,29 +81,6 @@ export interface Scores<R extends number, W extends number> {
   walk<S extends tl.State>(state: S, body: (tile: ScoreTile<R, W>, state: S) => S): S;
 }
 
-/**
- * The position of a program in the grid [blocks, heads, batch], whose heads are those of `side`. For "keys", `member` says which of the query
- * heads that share the key head.
- */
-export function placeOf({ variant, p, c }: Context, side: Side, member?: RuntimeIndex): Place {
-  const q = tensorNames(variant, "queries")[0]!;
-  const [queries, values] = [p[q] as TensorView<"T", 4>, p.v as TensorView<"T", 4>];
-  const batch = tl.programId(2);
-  const heads = queries.shape(1);
-  const group = heads.div(values.shape(1));
-  const own = tl.programId(1);
-  const head = side === "queries" ? own : member ? own.mul(group).add(member) : own.mul(group);
-  return {
-    batch,
-    head,
-    heads,
-    keyHead: side === "queries" ? own.div(group) : own,
-    group,
-    queries: queries.shape(2),
-    keys: variant.keyCount?.(p, batch, c) ?? values.shape(2),
-  };
-}
-
 const extentOf = (side: Side, { BLOCK_M, BLOCK_N }: BlockConstants): number => (side === "queries" ? BLOCK_M : BLOCK_N);
 const otherSide = (side: Side): Side => (side === "queries" ? "keys" : "queries");
 
@@ -166,11 +144,13 @@ export function storeGradients<S extends Side>(
   factor: Scalar<"f32">,
   into: (tensor: number) => TensorView<"T", 2>,
 ): void {
-  const parts = (name: string) => operands[name]!.map((_, i) => sums[partName(name, i)]!.mul(factor));
-  if (variant.storeGradients) variant.storeGradients(p, at, { side, first, parts }, into, c as never);
+  const parts = (name: string) =>
+    operands[name]!.map((_, i) => zeroBeyond(sums[partName(name, i)]!.mul(factor), at, side, first));
+  const rowsOf = (tensor: number) => resultsOf(into(tensor), at, side);
+  if (variant.storeGradients) variant.storeGradients(p, at, { side, first, parts }, rowsOf, c as never);
   else
     for (const [i, name] of operandNames(variant, side).entries()) {
-      const view = into(i);
+      const view = rowsOf(i);
       view.store([first, 0], parts(name)[0]!.to(view.dtype) as never, { inBounds: [false, !c.PAD_HEAD] });
     }
 }
@@ -200,7 +180,7 @@ function makeScores<R extends number, W extends number>(
 
   const tileAt = (segment: Segment<R>, first: RuntimeIndex): ScoreTile<R, W> => {
     const column = tl.arange(0, columns).add(first).perColumn() as Columns<W>;
-    const position = positionOf(side, row, column, block.first, first);
+    const position = positionOf(at, side, row, column, { rows: block.first, columns: first, full: segment.full });
     const terms = [...new Set(segment.parts.map(({ term }) => term))];
     const partners = new Map<string, Parts<W>>();
     for (const name of new Set(terms.map((term) => pairs[term]![1])))
@@ -317,22 +297,45 @@ function between<R extends number, W extends number>(
 }
 
 function positionOf<R extends number, W extends number>(
+  at: Place,
   side: Side,
   row: Tile<"i32", readonly [R, 1]>,
   column: Columns<W>,
-  firstRow: RuntimeIndex,
-  firstColumn: RuntimeIndex,
+  { rows: firstRow, columns: firstColumn, full }: Record<"rows" | "columns", RuntimeIndex> & { readonly full: boolean },
 ): TilePosition {
   const [rows, columns] = [row.shape[0], column.shape[1]];
   return side === "queries"
     ? {
-        query: row as never,
+        query: (at.packed ? row.div(at.group) : row) as never,
         key: column as never,
-        load: (matrix) => matrix.load([firstRow, firstColumn], [rows, columns]) as never,
+        load: (matrix) => matrix.load([firstRow, firstColumn], [rows, columns], { inBounds: [false, full] }) as never,
+        ofHead: (vector) => ofHead(at, row as never, vector) as never,
       }
     : {
         query: column as never,
         key: row as never,
-        load: (matrix) => matrix.load([firstColumn, firstRow], [columns, rows]).trans() as never,
+        load: (matrix) =>
+          matrix.load([firstColumn, firstRow], [columns, rows], { inBounds: [full, false] }).trans() as never,
+        ofHead: (vector) => ofHead(at, row as never, vector) as never,
       };
+}
+
+/** What the hooks of a program that keeps queries may ask about its rows. */
+export const queryRows = (at: Place, { block: { first, extent } }: Kept<"queries">): QueryRows => {
+  const row = tl.arange(0, extent).add(first);
+  return {
+    query: (at.packed ? row.div(at.group) : row) as never,
+    ofHead: (vector) => ofHead(at, row as never, vector) as never,
+  };
+};
+
+/** The entry of a vector [Hq] that belongs to the head of each row, in the shape of `row`. */
+function ofHead<T extends DTypeLike, S extends Shape>(
+  at: Place,
+  row: Tile<"i32", S>,
+  vector: TensorView<T, 1>,
+): Tile<T, S> {
+  if (!at.packed) return tl.broadcastTo(vector.load([at.head], []), row.shape) as never;
+  const head = row.rem(at.group).add(at.keyHead.mul(at.group));
+  return tl.load(vector.pointer.add(head.to("i64").mul(vector.stride(0)) as never) as never) as never;
 }

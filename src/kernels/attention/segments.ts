@@ -91,7 +91,9 @@ function segmentsOfChain<R extends number>(
 ): Segment<R>[] {
   const [kept, all] = side === "queries" ? [at.queries, at.keys] : [at.keys, at.queries];
   const range = side === "queries" ? at.keyRange : undefined;
-  const [origin, walked] = range ? [range.from, range.to] : [0, all];
+  // Where the grid is larger than the sequence, a block may begin beyond its last row: it walks nothing.
+  const reachable = at.firstRow?.[side] === undefined ? all : tl.where(first.lt(kept), all, 0);
+  const [origin, walked] = range ? [range.from, range.to] : [0, reachable];
   const last = kept.sub(1);
   const rows = tl.minimum(tl.arange(0, extent).add(first), last);
   const onAxis = <S extends Shape>(index: Tile<"i32", S>): Tile<"i32", S> =>

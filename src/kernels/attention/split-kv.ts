@@ -7,7 +7,8 @@ import { type Constants, tl } from "../../dsl/index.ts";
 import { attentionKernel } from "./declare.ts";
 import { attendRows } from "./forward.ts";
 import { packHeads } from "./pack-heads.ts";
-import { keep, placeOf } from "./scores.ts";
+import { blockCount, blockOf, rowsOf } from "./places.ts";
+import { keep } from "./scores.ts";
 import type { Place, Variant } from "./variant.ts";
 
 /** A row of partial results: VALUE_DIM channels, then lse, then what makes rows whole multiples of 16 bytes. */
@@ -21,27 +22,27 @@ export const partialWidth = (valueExtent: number): number => valueExtent + 4;
 export const attentionSplit = <C extends Constants>(variant: Variant<any, C>) =>
   attentionKernel(variant, {
     name: "attention_split",
-    params: { partial: tl.tensor("f32", 5) },
+    params: { ...variant.sink?.parameters, partial: tl.tensor("f32", 5) },
     constants: { PACK_HEADS: false },
     grid: (p, { BLOCK_M }) => [
-      tl.cdiv(p.partial.shape(3), BLOCK_M).mul(p.partial.shape(0)),
+      blockCount(variant, p, "queries", p.partial.shape(3), BLOCK_M).mul(p.partial.shape(0)),
       p.partial.shape(2),
       p.partial.shape(1),
     ],
     body(p, context, { PACK_HEADS }) {
-      const { BLOCK_M, BLOCK_N, VALUE_DIM } = context.c;
+      const { BLOCK_N, VALUE_DIM } = context.c;
       const splits = p.partial.shape(0);
       const [block, split] = [tl.programId(0).div(splits), tl.programId(0).rem(splits)];
-      const first = block.mul(BLOCK_M);
-      const whole = placeOf(context, PACK_HEADS ? "keys" : "queries");
-      const size = tl.cdiv(tl.cdiv(whole.keys, BLOCK_N), splits).mul(BLOCK_N);
+      const { at: whole, first } = blockOf(context, "queries", block, PACK_HEADS);
+      // Not 0 without keys either, so that the splits differ: only the first one begins at 0.
+      const size = tl.cdiv(tl.cdiv(tl.maximum(whole.keys, 1), BLOCK_N), splits).mul(BLOCK_N);
       const from = split.mul(size);
       const to = tl.maximum(tl.minimum(from.add(size), whole.keys), from);
       const place: Place = { ...whole, keyRange: { from, to } };
       const own = PACK_HEADS ? packHeads(context, place) : { context, at: place };
 
       const { out, lse } = attendRows(own.context, keep(own.context, "queries", first, own.at), own.at);
-      const rows = p.partial.at(split, own.at.batch, tl.programId(1));
+      const rows = rowsOf(p.partial.at(split, own.at.batch, tl.programId(1)), own.at, "queries");
       rows.store([first, 0], out, { inBounds: [false, true] });
       rows.store([first, VALUE_DIM], lse.perRow(), { inBounds: [false, true] });
     },

@@ -13,6 +13,7 @@ import type {
   Constants,
   Dim,
   DTypeLike,
+  Index,
   ParameterSpecs,
   Scalar,
   Shape,
@@ -49,15 +50,19 @@ export type Side = "queries" | "keys";
 /** The part of the problem that a program works on, and its lengths. */
 export interface Place {
   readonly batch: RuntimeIndex;
+  /** The sequence, for arguments with one entry each: the batch entry, or the document where sequences are packed in one. */
+  readonly sequence: RuntimeIndex;
   /** The query head, and the number of them. */
   readonly head: RuntimeIndex;
   readonly heads: RuntimeIndex;
   /** The key and value head that `head` reads, head / group, and the number of query heads that read it, Hq / Hk. */
   readonly keyHead: RuntimeIndex;
   readonly group: RuntimeIndex;
-  /** Number of queries M and of keys N. */
+  /** Number of queries M and of keys N of the sequence. */
   readonly queries: RuntimeIndex;
   readonly keys: RuntimeIndex;
+  /** Where the sequence is not all of the tensors' third axis: its first row there. */
+  readonly firstRow?: Partial<Readonly<Record<Side, Index>>>;
   /** The keys that a program which keeps queries walks, where not all: [from, to), `from` a multiple of BLOCK_N and at most `to`. */
   readonly keyRange?: { readonly from: RuntimeIndex; readonly to: RuntimeIndex };
   /** Rows are the queries of all heads of a group, and `queries` counts them: row m · group + g is query m of head g (pack-heads.ts). */
@@ -105,6 +110,15 @@ export interface TilePosition {
   readonly key: Tile<"i32", readonly [1, BlockN]>;
   /** The tile of a matrix [M, N] of the same place. */
   load<T extends DTypeLike>(matrix: TensorView<T, 2>): Tile<T, readonly [BlockM, BlockN]>;
+  /** Of a vector [Hq] what belongs to the query head. */
+  ofHead<T extends DTypeLike>(vector: TensorView<T, 1>): Tile<T, readonly [BlockM, 1]>;
+}
+
+/** The kept queries, for hooks that depend on them. */
+export interface QueryRows {
+  readonly query: Tile<"i32", readonly [BlockM]>;
+  /** Of a vector [Hq] what belongs to the query head. */
+  ofHead<T extends DTypeLike>(vector: TensorView<T, 1>): Tile<T, readonly [BlockM]>;
 }
 
 /** A function of each logit, such as a cap or a bias. */
@@ -127,6 +141,13 @@ export interface Channels {
   readonly from: RuntimeIndex;
   readonly step: number;
   readonly count: RuntimeIndex;
+}
+
+/** An attention sink. The backward kernels know of it by `lse`, so only the forward kernels take its parameters. */
+export interface Sink {
+  readonly parameters: ParameterSpecs;
+  /** A logit of each query that joins its sum of weights and has no value. */
+  logit(p: any, rows: QueryRows, c: any): Tile<"f32", readonly [BlockM]>;
 }
 
 /** A request for rows [first, first + shape[0]) of an operand at a place. */
@@ -166,6 +187,12 @@ export interface Variant<P extends ParameterSpecs = any, C extends Constants = a
    */
   spans?(p: BodyParameters<P>, at: Place, c: BodyConstants<C>): readonly Span[];
   logits?(p: BodyParameters<P>, at: Place, c: BodyConstants<C>): LogitTransform;
+  /**
+   * Whether `logits` may be asked about tiles whose rows are queries of several heads, as with few queries they are: it learns of the head from
+   * `TilePosition.ofHead` alone, and loads no matrix. Default: if there is no `logits`.
+   */
+  readonly packs?: boolean;
+  readonly sink?: Sink;
   dropout?(p: BodyParameters<P>, at: Place, c: BodyConstants<C>): Dropout;
   /**
    * How an operand is read, where it is not a tensor [B, H, T, D]: paged, or rotated on the way. Of a term, it may come in parts, each with some of
@@ -185,6 +212,8 @@ export interface Variant<P extends ParameterSpecs = any, C extends Constants = a
     into: (tensor: number) => TensorView<"T", 2>,
     c: BodyConstants<C>,
   ): void;
+  /** Names of the i32 parameters [documents + 1] with cumulative lengths, where sequences are packed one after the other in a single batch entry. */
+  readonly documents?: Readonly<Record<Side, string>>;
   /** The number of keys of a batch entry, where it is not the size of "v" along its third axis. */
   keyCount?(p: any, batch: RuntimeIndex, c: BodyConstants<C>): RuntimeIndex;
 }

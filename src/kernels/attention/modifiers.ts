@@ -1,0 +1,199 @@
+/**
+ * @file The arguments by which callers ask for variants of attention, and which modifiers and values they become. Modifiers are added in one order, so a
+ * combination has one kernel: `causal` and `prefixLengths`, then `window` and `sinkTokens`; on the logits `softcap`, `alibiSlopes`, `bias`; `sinks`;
+ * then what sequences there are.
+ */
+import type { Constants } from "../../dsl/index.ts";
+import type { LaunchValues, Tensor } from "../../runtime/index.ts";
+import { type ArgumentChecker, floatDTypes } from "../support/arguments.ts";
+import { withDocuments, withKeyLengths } from "./documents.ts";
+import { withAlibi, withBias, withSoftcap } from "./logit-variants.ts";
+import { withSinks } from "./sinks.ts";
+import type { Variant } from "./variant.ts";
+import { withPrefix, withWindow } from "./windows.ts";
+
+/**
+ * Variants of attention; any may be combined, but for what each says. The distance of key n from query m is N - M + m - n: the last query stands at the
+ * last key. Of packed or padded sequences M, N, m and n are those of the sequence itself.
+ */
+export interface VariantArguments {
+  /**
+   * [left, right]: a query sees the keys at distances from -right to left, as FlashAttention's `window_size`; -1 is no bound. A model that calls its window
+   * W (Mistral's `sliding_window`) has [W - 1, 0]. Another window compiles nothing anew. Default: no window.
+   */
+  readonly window?: readonly [left: number, right: number];
+  /** The first so many keys are visible to the left of the window, too (StreamingLLM). Only with a `window` that has a left bound. Default 0. */
+  readonly sinkTokens?: number;
+  /**
+   * i32 [B], or [documents] of packed sequences: keys below it are visible to all queries, the others causally (prefix-LM). A `window` still
+   * bounds both. Only with `causal`.
+   */
+  readonly prefixLengths?: Tensor;
+  /** Logits become softcap · tanh(logit / softcap) (Gemma 2). A positive number. Default: none. */
+  readonly softcap?: number;
+  /** f32 [Hq]: slope · |distance| is subtracted from the logits (ALiBi); see the helper `alibiSlopes`. No gradient. */
+  readonly alibiSlopes?: Tensor;
+  /**
+   * [B or 1, Hq or 1, M or 1, N], f16, bf16 or f32, any strides: is added to the logits, after `softcap` and `alibiSlopes`. -Infinity hides a key. Not
+   * with `cumulativeLengths`.
+   */
+  readonly bias?: Tensor;
+  /** [Hq], f16, bf16 or f32: for each head a logit that joins the sum of weights and has no value (GPT-OSS). `lse` has it. */
+  readonly sinks?: Tensor;
+  /**
+   * i32 [B], from 0 to N: how many keys of each batch entry are real, as FlashAttention's `seqused_k`. The others are never read, and N is this
+   * number: the last of the M queries stands at the last real key. Not with `cumulativeLengths`.
+   */
+  readonly keyLengths?: Tensor;
+  /**
+   * i32 [documents + 1] each, rising from 0: where documents begin that are packed along the third axes of tensors with B = 1, as FlashAttention's
+   * `cu_seqlens`; may be one tensor twice. A query sees keys of its own document. Rows beyond the last document give 0. Documents may
+   * be empty.
+   */
+  readonly cumulativeLengths?: { readonly queries: Tensor; readonly keys: Tensor };
+}
+
+/** Makes a variant of another one. */
+export type Modifier = <C extends Constants>(variant: Variant<any, C>) => Variant<any, any>;
+
+/** What variant arguments come to. */
+export interface Modified extends Disposable {
+  readonly modifiers: readonly Modifier[];
+  readonly values: LaunchValues;
+  readonly constants: Readonly<Record<string, boolean>>;
+}
+
+/**
+ * Checks the variant arguments of a call whose operands have bound B, Hq, M and N.
+ * @throws ArgumentError
+ */
+export function modifiersOf(check: ArgumentChecker, args: VariantArguments & { readonly causal: boolean }): Modified {
+  const parts = [prefix, window, softcap, alibi, bias, sinks, keyLengths, documents].flatMap(
+    (part) => part(check, args) ?? [],
+  );
+  return {
+    modifiers: parts.map(({ modifier }) => modifier),
+    values: Object.assign({}, ...parts.map(({ values = {} }) => values)),
+    constants: Object.assign({}, ...parts.map(({ constants = {} }) => constants)),
+    [Symbol.dispose]: () => {
+      for (const { view } of parts) view?.dispose();
+    },
+  };
+}
+
+type Part = (
+  check: ArgumentChecker,
+  args: VariantArguments & { readonly causal: boolean },
+) =>
+  | {
+      readonly modifier: Modifier;
+      readonly values?: LaunchValues;
+      readonly constants?: Modified["constants"];
+      /** What was made for the call. */
+      readonly view?: Tensor;
+    }
+  | undefined;
+
+const prefix: Part = (check, { prefixLengths, causal, cumulativeLengths }) => {
+  if (prefixLengths === undefined) return undefined;
+  if (!causal)
+    check.fail("ARGUMENT_VALUE", `"prefixLengths" says what is visible besides the past: it needs "causal": true`);
+  check.tensor("prefixLengths", prefixLengths, [cumulativeLengths ? "documents" : "B"], ["i32"]);
+  return prefixLengths.size === 0 ? undefined : { modifier: withPrefix, values: { prefixLengths } };
+};
+
+const window: Part = (check, { window, sinkTokens = 0, causal, prefixLengths }) => {
+  check.integer("sinkTokens", sinkTokens);
+  if (window === undefined) {
+    if (sinkTokens > 0)
+      check.fail("ARGUMENT_VALUE", `"sinkTokens" are those that a "window" would hide: give a window`);
+    return undefined;
+  }
+  if (!Array.isArray(window) || window.length !== 2)
+    check.fail("ARGUMENT_VALUE", `"window" must be [left, right], got ${String(window)}`);
+  for (const [i, bound] of window.entries()) {
+    check.integer(`window[${i}]`, bound, -1);
+    if (bound >= 2 ** 31 - 1)
+      check.fail("ARGUMENT_VALUE", `"window[${i}]" must be below 2^31 - 1, got ${bound}; -1 is no bound`);
+  }
+  const [left, right] = window;
+  if (sinkTokens > 0 && left === -1)
+    check.fail(
+      "ARGUMENT_VALUE",
+      `"sinkTokens" are those that a "window" would hide on the left, but window[0] is -1, no bound`,
+    );
+  // Where nothing of the future is seen, a bound on it says nothing.
+  const ahead = right !== -1 && !(causal && prefixLengths === undefined);
+  if (left === -1 && !ahead) return undefined;
+  return {
+    modifier: withWindow,
+    values: {
+      windowLeft: Math.max(left, 0),
+      windowRight: Math.max(right, 0),
+      sinkTokens: Math.min(sinkTokens, 2 ** 31 - 1),
+    },
+    constants: { WINDOW_LEFT: left !== -1, WINDOW_RIGHT: ahead, SINK_TOKENS: sinkTokens > 0 },
+  };
+};
+
+const softcap: Part = (check, { softcap }) =>
+  softcap === undefined
+    ? undefined
+    : { modifier: withSoftcap, values: { softcap: check.number("softcap", softcap, { above: 0 }) } };
+
+const alibi: Part = (check, { alibiSlopes }) =>
+  alibiSlopes === undefined
+    ? undefined
+    : { modifier: withAlibi, values: { alibiSlopes: check.tensor("alibiSlopes", alibiSlopes, ["Hq"], ["f32"]) } };
+
+const bias: Part = (check, { bias, cumulativeLengths }) => {
+  if (bias === undefined) return undefined;
+  if (cumulativeLengths)
+    check.fail(
+      "ARGUMENT_VALUE",
+      `"bias" and "cumulativeLengths" cannot be combined: a bias over all packed rows would be mostly unused`,
+    );
+  check.tensor("bias", bias, ["bias batch", "bias heads", "bias queries", "N"], floatDTypes);
+  const full = ["B", "Hq", "M", "N"].map((name) => check.size(name));
+  if (bias.shape.some((size, i) => size !== full[i] && (size !== 1 || i === 3)))
+    check.fail(
+      "ARGUMENT_SHAPE",
+      `"bias" has shape [${bias.shape.join(", ")}], but must be [B or 1, Hq or 1, M or 1, N], here [${full.join(", ")}]`,
+    );
+  const view = bias.expand(full);
+  return { modifier: withBias, values: { bias: view }, view };
+};
+
+const sinks: Part = (check, { sinks }) => {
+  if (sinks === undefined) return undefined;
+  check.tensor("sinks", sinks, ["Hq"], floatDTypes);
+  return { modifier: withSinks };
+};
+
+const keyLengths: Part = (check, { keyLengths, cumulativeLengths }) => {
+  if (keyLengths === undefined) return undefined;
+  if (cumulativeLengths)
+    check.fail(
+      "ARGUMENT_VALUE",
+      `"keyLengths" and "cumulativeLengths" cannot be combined: packed documents have their lengths already`,
+    );
+  return { modifier: withKeyLengths, values: { keyLengths: check.tensor("keyLengths", keyLengths, ["B"], ["i32"]) } };
+};
+
+const documents: Part = (check, { cumulativeLengths, prefixLengths }) => {
+  if (cumulativeLengths === undefined) return undefined;
+  if (check.size("B") !== 1)
+    check.fail("ARGUMENT_SHAPE", `"cumulativeLengths" is of documents in one batch entry, but B is ${check.size("B")}`);
+  const { queries, keys } = cumulativeLengths ?? {};
+  check.tensor("cumulativeLengths.queries", queries, ["documents + 1"], ["i32"]);
+  check.tensor("cumulativeLengths.keys", keys, ["documents + 1"], ["i32"]);
+  if (check.size("documents + 1") < 1)
+    check.fail("ARGUMENT_SHAPE", `"cumulativeLengths.queries" is empty; it must begin with 0`);
+  const count = check.size("documents + 1") - 1;
+  if (prefixLengths && prefixLengths.shape[0] !== count)
+    check.fail(
+      "ARGUMENT_SHAPE",
+      `"prefixLengths" has ${prefixLengths.shape[0]} entries, but "cumulativeLengths" say ${count} documents`,
+    );
+  return { modifier: withDocuments, values: { queryStarts: queries, keyStarts: keys } };
+};

@@ -1,0 +1,170 @@
+/**
+ * @file Where a program works: which rows of which sequence and head. A sequence is a batch entry; or, where sequences are packed one after the
+ * other (`Variant.documents`), a document, and then everything a variant sees, lengths and indices, is the document's own.
+ *
+ * Blocks of packed sequences: document d has the blocks from floor(start(d) / BLOCK) + d on, which is at least as many as it needs and grows with d, so
+ * a program finds its document by bisection and the host need not know the lengths (as vLLM's unified attention does). Rows beyond the last document
+ * are one more document, without partners.
+ */
+import {
+  type GridExpression,
+  type Index,
+  type Scalar,
+  type Shape,
+  type TensorView,
+  type Tile,
+  tl,
+} from "../../dsl/index.ts";
+import type { Context } from "./scores.ts";
+import { type Place, type RuntimeIndex, type Side, tensorNames, type Variant } from "./variant.ts";
+
+/** The block of rows of one side that a program keeps. */
+export interface Block {
+  readonly at: Place;
+  /** Its first row, counted within the sequence; beyond the last one in programs that have nothing to do. */
+  readonly first: RuntimeIndex;
+}
+
+/** How many blocks `rows` rows of one side need, for the grid. `p` are the parameters there. */
+export function blockCount(variant: Variant, p: any, side: Side, rows: GridExpression, block: number): GridExpression {
+  const blocks = tl.cdiv(rows, block);
+  return variant.documents ? blocks.add(p[variant.documents[side]].shape(0)) : blocks;
+}
+
+/** What a place says of the heads, for one query head or, with `ofKeys`, for the first of those that read one key head. */
+function headsOf({ variant, p }: Context, own: RuntimeIndex, ofKeys: boolean) {
+  const heads = p[tensorNames(variant, "queries")[0]!].shape(1) as RuntimeIndex;
+  const group = heads.div(p.v.shape(1));
+  return ofKeys
+    ? { head: own.mul(group), heads, keyHead: own, group }
+    : { head: own, heads, keyHead: own.div(group), group };
+}
+
+/** Lengths of the tensors' third axes. */
+const axesOf = ({ variant, p }: Context): Readonly<Record<Side, RuntimeIndex>> => ({
+  queries: p[tensorNames(variant, "queries")[0]!].shape(2),
+  keys: p.v.shape(2),
+});
+
+/** The place of a batch entry, which is one sequence, and of a query head or, with `ofKeys`, a key head. */
+export function placeOf(context: Context, batch: RuntimeIndex, head: RuntimeIndex, ofKeys = false): Place {
+  const { queries, keys } = axesOf(context);
+  const count = context.variant.keyCount?.(context.p, batch, context.c as never);
+  return {
+    ...headsOf(context, head, ofKeys),
+    batch,
+    sequence: batch,
+    queries,
+    keys: count ?? keys,
+    ...(count && { firstRow: { keys: 0 } }),
+  };
+}
+
+/**
+ * The block of a program in the grid [`number`, heads, batch]. The heads are query heads or, with `ofKeys`, key heads; then the place is that of the
+ * first query head that reads it.
+ */
+export function blockOf(context: Context, side: Side, number: RuntimeIndex, ofKeys = side === "keys"): Block {
+  const { variant, p, c } = context;
+  const extent = side === "queries" ? c.BLOCK_M : c.BLOCK_N;
+  const { documents } = variant;
+  if (!documents) return { at: placeOf(context, tl.programId(2), tl.programId(1), ofKeys), first: number.mul(extent) };
+
+  const axes = axesOf(context);
+  const starts = (of: Side) => p[documents[of]] as TensorView<"i32", 1>;
+  const { document, first } = findDocument(starts(side), number, extent);
+  const [own, other] = (side === "queries" ? ["queries", "keys"] : ["keys", "queries"]) as [Side, Side];
+  const range = (of: Side) => {
+    const [from, to] = [document, document.add(1)].map((d) => boundary(starts(of), d, axes[of])) as [
+      Scalar<"i32">,
+      Scalar<"i32">,
+    ];
+    return { first: from, count: tl.maximum(to.sub(from), 0) };
+  };
+  const ranges = { [own]: range(own), [other]: range(other) } as Record<Side, ReturnType<typeof range>>;
+  // The rows beyond the last document have no partners.
+  const partners = tl.where(document.lt(starts(own).shape(0).sub(1)), ranges[other].count, 0);
+  const counts = { [own]: ranges[own].count, [other]: partners } as Record<Side, RuntimeIndex>;
+  return {
+    at: {
+      ...headsOf(context, tl.programId(1), ofKeys),
+      ...counts,
+      batch: tl.full([], 0, "i32"),
+      sequence: document,
+      firstRow: { queries: ranges.queries.first, keys: ranges.keys.first },
+    },
+    first,
+  };
+}
+
+/** Where document d begins; within the axis, whatever the lengths say. */
+function boundary(starts: TensorView<"i32", 1>, document: RuntimeIndex, axis: RuntimeIndex): RuntimeIndex {
+  const last = starts.shape(0).sub(1);
+  const given = tl.where(document.le(last), starts.load([tl.minimum(document, last)], []), axis);
+  return tl.maximum(tl.minimum(given, axis), 0);
+}
+
+/** The document of a block, and the block's first row in it. */
+function findDocument(starts: TensorView<"i32", 1>, number: RuntimeIndex, extent: number) {
+  const firstBlock = (document: RuntimeIndex) => starts.load([document], []).div(extent).add(document);
+  const documents = starts.shape(0);
+  // Enough to get from all documents to one; more do nothing.
+  const steps = tl.log2(documents.to("f32")).to("i32").add(2);
+  const { from } = tl.loop({ to: steps }, { from: tl.full([], 0, "i32"), to: documents }, (_, s) => {
+    const middle = s.from.add(s.to).div(2);
+    const before = firstBlock(middle).le(number);
+    return { from: tl.where(before, middle, s.from), to: tl.where(before, s.to, middle) };
+  });
+  return { document: from, first: tl.maximum(number.sub(firstBlock(from)), 0).mul(extent) };
+}
+
+/** The place of another query head that reads the same keys: number `member` of the group. */
+export const memberOf = (at: Place, member: RuntimeIndex): Place => ({
+  ...at,
+  head: at.keyHead.mul(at.group).add(member),
+});
+
+/** Of a matrix whose first axis is that of the tensors' rows, the rows of the sequence. */
+export function rowsOf<T extends "T" | "f32">(matrix: TensorView<T, 2>, at: Place, side: Side): TensorView<T, 2> {
+  const first = at.firstRow?.[side];
+  if (first === undefined) return matrix;
+  return tl.makeView(
+    startAt(matrix, first),
+    [at[side], matrix.shape(1)],
+    [matrix.stride(0), matrix.stride(1)],
+  ) as TensorView<T, 2>;
+}
+
+/**
+ * Where results go: into the rows of the sequence; or, where the rows beyond its end are no other sequence's, into all, and then `zeroBeyond` has to
+ * clear those.
+ */
+export const resultsOf = <T extends "T" | "f32">(matrix: TensorView<T, 2>, at: Place, side: Side): TensorView<T, 2> =>
+  at.firstRow?.[side] === 0 ? matrix : rowsOf(matrix, at, side);
+
+/** A tile of results for the rows from `first` on, with 0 for those that `resultsOf` has and the sequence has not. */
+export function zeroBeyond<S extends Shape>(
+  tile: Tile<"f32", S>,
+  at: Place,
+  side: Side,
+  first: RuntimeIndex,
+): Tile<"f32", S> {
+  if (at.firstRow?.[side] !== 0) return tile;
+  const row = tl.arange(0, tile.shape[0]!).add(first);
+  const exists = row.lt(at[side]);
+  return tl.where((tile.shape.length === 2 ? exists.perRow() : exists) as never, tile, 0) as never;
+}
+
+/** The same of a vector. */
+export function entriesOf<T extends "T" | "f32">(vector: TensorView<T, 1>, at: Place, side: Side): TensorView<T, 1> {
+  const first = at.firstRow?.[side];
+  if (first === undefined) return vector;
+  return tl.makeView(startAt(vector, first), [at[side]], [vector.stride(0)]) as TensorView<T, 1>;
+}
+
+/** As `resultsOf`. */
+export const resultEntriesOf = <T extends "T" | "f32">(vector: TensorView<T, 1>, at: Place, side: Side) =>
+  at.firstRow?.[side] === 0 ? vector : entriesOf(vector, at, side);
+
+const startAt = (view: TensorView<any, any>, first: Index) =>
+  first === 0 ? view.pointer : view.pointer.add(view.stride(0).mul((first as RuntimeIndex).to("i64")) as never);
