@@ -3,11 +3,13 @@
  * writes the same with everything about the machine by `--json FILE`. Exit code 1: a result is wrong, or something could not be measured.
  */
 import { Command } from "commander";
+import { addGrid } from "./accuracy/grid.ts";
 import { addAccuracy } from "./accuracy/suite.ts";
 import { addAttention } from "./attention/suite.ts";
 import { addBundle } from "./bundle/suite.ts";
 import { addCompile } from "./compile/suite.ts";
+import { addMemory } from "./memory/suite.ts";
 
 const program = new Command("npm run bench --").description("measure Tilewright; each suite has its own --help");
-for (const add of [addCompile, addAttention, addBundle, addAccuracy]) add(program);
+for (const add of [addCompile, addAttention, addBundle, addAccuracy, addGrid, addMemory]) add(program);
 await program.parseAsync();

@@ -1,4 +1,5 @@
-/** @file What the children of suite `accuracy` are asked and what they answer. */
+/** @file What the children of suites `accuracy` and `grid` are asked and what they answer. */
+import type { GridFamily, GridSizes } from "../../test/kernels/flag-attention-grid.ts";
 
 /** The interpreter, WebGPU on one kind of adapter, PTX in the emulator. */
 export type BackendName = "cpu" | "hardware" | "lavapipe" | "swiftshader" | "ptx";
@@ -28,4 +29,25 @@ export type CaseResult = CaseAccuracy | CaseFailure;
 /** A backend that is not on this machine says why. */
 export type AccuracyResult =
   | { readonly device: string; readonly cases: readonly CaseResult[] }
+  | { readonly missing: string };
+
+export interface GridInput {
+  readonly backend: BackendName;
+  readonly sizes: GridSizes;
+  /** Only units whose family and title contain this, and of those every so many-th. */
+  readonly filter: string;
+  readonly every: number;
+}
+
+/** A unit of the grid (flag-attention-grid.ts), and its shares of the allowed error by result; or what went wrong. */
+export type UnitResult = {
+  readonly family: GridFamily;
+  readonly title: string;
+  readonly cells: number;
+  readonly scaled?: string;
+  readonly seconds: number;
+} & ({ readonly shares: Readonly<Record<string, number>> } | { readonly error: string });
+
+export type GridResult =
+  | { readonly device: string; readonly units: readonly UnitResult[] }
   | { readonly missing: string };

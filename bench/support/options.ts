@@ -16,12 +16,17 @@ export function positiveInteger(text: string): number {
 /** `512,2048` */
 export const positiveIntegers = (text: string): number[] => text.split(",").map(positiveInteger);
 
+/** One of `names`. */
+export const oneOf =
+  <Name extends string>(names: readonly Name[]) =>
+  (text: string): Name => {
+    const name = names.find((known) => known === text);
+    if (name === undefined) throw new InvalidArgumentError(`"${text}" is none of ${names.join(", ")}`);
+    return name;
+  };
+
 /** A list of some of `names`. */
 export const oneOrMoreOf =
   <Name extends string>(names: readonly Name[]) =>
   (text: string): Name[] =>
-    text.split(",").map((word) => {
-      const name = names.find((known) => known === word);
-      if (name === undefined) throw new InvalidArgumentError(`"${word}" is none of ${names.join(", ")}`);
-      return name;
-    });
+    text.split(",").map(oneOf(names));

@@ -9,7 +9,7 @@ import type { LaunchValues } from "./arguments.ts";
 import type { HostData } from "./elements.ts";
 import { storedBits } from "./elements.ts";
 import type { Launchable } from "./specialize.ts";
-import type { Storage } from "./storage.ts";
+import type { MemoryUse, Storage } from "./storage.ts";
 import { SharedStorage } from "./storage.ts";
 import { checkShape, rowMajorStrides, sizeOf } from "./strides.ts";
 import { Tensor } from "./tensor.ts";
@@ -33,6 +33,8 @@ export abstract class Device implements Disposable {
   /** The adapter's or processor's own name. */
   abstract readonly name: string;
 
+  #memory: MemoryUse = { current: 0, peak: 0 };
+
   /** Memory for `count` elements, all zero; unless `defined`, reading what was never written may be reported. */
   protected abstract allocate(dtype: DType, count: number, defined: boolean): Storage;
 
@@ -45,6 +47,24 @@ export abstract class Device implements Disposable {
 
   /** Waits for every launch so far. @throws KernelError, DeviceError: the first thing that went wrong since the last wait. */
   abstract synchronize(): Promise<void>;
+
+  /**
+   * The bytes that tensors on this device hold, counted when they are made and when the last view of them is disposed of (never for tensors left
+   * to the garbage collector). Not counted: a user's own buffers, and what a backend needs besides, such as uniforms and staging for reads.
+   */
+  memory(): MemoryUse {
+    return this.#memory;
+  }
+
+  /** Lets `memory().peak` begin anew from what is held now. */
+  resetPeakMemory(): void {
+    this.#hold(0, this.#memory.current);
+  }
+
+  #hold(bytes: number, peak = this.#memory.peak): void {
+    const current = this.#memory.current + bytes;
+    this.#memory = { current, peak: Math.max(peak, current) };
+  }
 
   /** Gives up the device and all memory on it. */
   abstract dispose(): void;
@@ -91,7 +111,9 @@ export abstract class Device implements Disposable {
         `dtype ${JSON.stringify(dtype)} is unknown: use one of ${Object.keys(elementBytes).join(", ")}`,
       );
     }
-    const memory = new SharedStorage(this.allocate(dtype, sizeOf(shape), defined));
+    const storage = this.allocate(dtype, sizeOf(shape), defined);
+    const memory = new SharedStorage(storage, () => this.#hold(-storage.byteLength));
+    this.#hold(storage.byteLength);
     return new Tensor(this, memory, dtype, { shape, strides: rowMajorStrides(shape), offset: 0 });
   }
 }

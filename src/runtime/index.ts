@@ -13,7 +13,7 @@ export type { HostData, TensorBits, TensorValues } from "./elements.ts";
 export type { Optional } from "./node/modules.ts";
 export type { Browser } from "./node/programs.ts";
 export type { Launchable } from "./specialize.ts";
-export type { Storage } from "./storage.ts";
+export type { MemoryUse, Storage } from "./storage.ts";
 export type { View } from "./strides.ts";
 export { Tensor } from "./tensor.ts";
 export type { AdapterDescription, AdapterKind } from "./webgpu/adapter.ts";

@@ -14,13 +14,24 @@ export interface Storage {
   free(): void;
 }
 
+/** Bytes of the tensors on a device. */
+export interface MemoryUse {
+  /** Now. */
+  readonly current: number;
+  /** The most at any time since the device was opened, or since `Device.resetPeakMemory`. */
+  readonly peak: number;
+}
+
 /** A storage with the number of tensors that use it. */
 export class SharedStorage {
   readonly storage: Storage;
+  readonly #onFree: () => void;
   #users = 0;
 
-  constructor(storage: Storage) {
+  /** @param onFree Called once the storage is freed. */
+  constructor(storage: Storage, onFree: () => void = () => {}) {
     this.storage = storage;
+    this.#onFree = onFree;
   }
 
   acquire(): this {
@@ -30,6 +41,8 @@ export class SharedStorage {
 
   release(): void {
     this.#users--;
-    if (this.#users === 0) this.storage.free();
+    if (this.#users > 0) return;
+    this.storage.free();
+    this.#onFree();
   }
 }

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { kernel, type Scalar, type Tile, tl } from "../../src/dsl/index.ts";
 import { type PreparedKernel, prepare } from "../../src/interpreter/index.ts";
-import { philox4x32, philox4x64, tritonRand, type Words } from "../support/philox.ts";
+import { fastTritonRand, philox4x32, philox4x64, tritonRand, type Words } from "../support/philox.ts";
 import { errorOf } from "./trace.ts";
 
 /** kat_vectors of Random123. */
@@ -145,6 +145,14 @@ describe("Philox", () => {
             expect(floats[i]).toBe(tritonRand(seed, offset, rounds, bits));
           }
         }
+  });
+
+  it("is what references for large samples compute in plain numbers", () => {
+    for (let i = 0; i < 300; i++) {
+      const [seed, offset] = [BigInt(i) * 0x9abc_def0_1234_5677n, (i * 0x1234_5671) >>> 0];
+      const key = [Number(seed & ones32), Number((seed >> 32n) & ones32)] as const;
+      expect(fastTritonRand(key, offset, 6)).toBe(tritonRand(seed, BigInt(offset), 6, 32));
+    }
   });
 
   it("stays in [0, 1), also for the words that come closest to the ends", () => {

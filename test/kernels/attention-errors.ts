@@ -21,7 +21,7 @@ import {
   piecewiseAttentionBackward,
 } from "../../src/kernels/index.ts";
 import type { Device, Tensor } from "../../src/runtime/index.ts";
-import { tritonRand } from "../support/philox.ts";
+import { fastTritonRand, tritonRand } from "../support/philox.ts";
 import { randomValues } from "../support/rounding.ts";
 
 /** A call of the operators on random inputs. */
@@ -44,14 +44,13 @@ export const dropoutSeed = 0x1234_5678_9abc_def0n;
 export function dropoutOf(c: AttentionProblem, offset: bigint): AttentionExtras["dropout"] {
   if (c.dropout === undefined) return undefined;
   const probability = Math.fround(c.dropout);
-  const bits = offset < 2n ** 31n ? 32 : 64;
-  return {
-    probability,
-    keep: (b, h, m, n) => {
-      const index = ((b * c.queryHeads + h) * c.queries + m) * c.keys + n;
-      return tritonRand(dropoutSeed, offset + BigInt(index), 6, bits) > probability;
-    },
-  };
+  const key = [Number(dropoutSeed & 0xffffffffn), Number(dropoutSeed >> 32n)] as const;
+  const random =
+    offset < 2n ** 31n
+      ? (index: number) => fastTritonRand(key, Number(offset) + index, 6)
+      : (index: number) => tritonRand(dropoutSeed, offset + BigInt(index), 6, 64);
+  const indexOf = (b: number, h: number, m: number, n: number) => ((b * c.queryHeads + h) * c.queries + m) * c.keys + n;
+  return { probability, keep: (b, h, m, n) => random(indexOf(b, h, m, n)) > probability };
 }
 
 /** Queries and keys of both terms, values, and the gradient of the output. */
@@ -96,15 +95,15 @@ export function tensorOf(
   return stored.permute([0, 2, 1, 3]);
 }
 
-/** Everything that the forward operators give and, with `gradients`, the column sums and what the backward operators give, by name. */
+/** What the forward operators give and, with `gradients`, what the backward operators give; `true`: the column sums too. */
 export function runOperators(
   c: Pick<AttentionProblem, "threshold" | "causal" | "splits"> & { readonly scale?: number },
   { q1, q2, k1, k2, v, dout }: Inputs<Tensor>,
   dropout?: DropoutArguments,
-  gradients = true,
+  gradients: boolean | "gradients" = true,
 ): Record<string, Tensor> {
   const common = { v, causal: c.causal, scale: c.scale, dropout };
-  const wanted = { returnLse: true, returnTotalAttention: gradients, splits: c.splits };
+  const wanted = { returnLse: true, returnTotalAttention: gradients === true, splits: c.splits };
   const named = { dense: { q: q1, k: k1, ...common }, piecewise: { q1, k1, q2, k2, ...common } };
   const { threshold } = c;
   const { out, lse, totalAttention } =
@@ -117,7 +116,7 @@ export function runOperators(
     threshold === undefined
       ? attentionBackward({ ...named.dense, ...given })
       : piecewiseAttentionBackward({ ...named.piecewise, threshold, ...given });
-  return { out, lse: lse!, totalAttention: totalAttention!, ...backward };
+  return { out, lse: lse!, ...(totalAttention && { totalAttention }), ...backward };
 }
 
 /** The same by the reference. */

@@ -64,3 +64,28 @@ export function tritonRand(seed: bigint, offset: bigint, rounds: number, bits: 3
   const positive = signed < 0n ? -signed - 1n : signed;
   return Math.fround(f32OfInteger(positive) * Math.fround(bits === 32 ? 4.6566127342e-10 : 1.0842020432385337e-19));
 }
+
+/** The upper 32 bits of a product of two words. */
+const highWord = (a: number, b: number): number =>
+  Math.floor(((a >>> 16) * b + Math.floor(((a & 0xffff) * b) / 65536)) / 65536);
+
+/** `tritonRand(seed, offset, rounds, 32)` in numbers instead of big integers, for samples of millions. `key`: the words of the seed. */
+export function fastTritonRand(key: readonly [low: number, high: number], offset: number, rounds: number): number {
+  let [k0, k1] = key;
+  let x0 = offset >>> 0;
+  let x1 = 0;
+  let x2 = 0;
+  let x3 = 0;
+  for (let round = 0; round < rounds; round++) {
+    const y0 = (highWord(0xcd9e8d57, x2) ^ x1 ^ k0) >>> 0;
+    const y2 = (highWord(0xd2511f53, x0) ^ x3 ^ k1) >>> 0;
+    x1 = Math.imul(0xcd9e8d57, x2) >>> 0;
+    x3 = Math.imul(0xd2511f53, x0) >>> 0;
+    x0 = y0;
+    x2 = y2;
+    k0 = (k0 + 0x9e3779b9) >>> 0;
+    k1 = (k1 + 0xbb67ae85) >>> 0;
+  }
+  const signed = x0 | 0;
+  return Math.fround(Math.fround(signed < 0 ? -signed - 1 : signed) * Math.fround(4.6566127342e-10));
+}
