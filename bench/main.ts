@@ -9,7 +9,9 @@ import { addAttention } from "./attention/suite.ts";
 import { addBundle } from "./bundle/suite.ts";
 import { addCompile } from "./compile/suite.ts";
 import { addMemory } from "./memory/suite.ts";
+import { addProducts } from "./products/suite.ts";
 
 const program = new Command("npm run bench --").description("measure Tilewright; each suite has its own --help");
-for (const add of [addCompile, addAttention, addBundle, addAccuracy, addGrid, addMemory]) add(program);
+for (const add of [addCompile, addAttention, addBundle, addAccuracy, addGrid, addMemory, addProducts])
+  add(program);
 await program.parseAsync();
