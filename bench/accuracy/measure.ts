@@ -1,24 +1,57 @@
-/** @file The conformance cases of attention on one backend, in a process of its own. */
+/** @file The conformance cases of the attention family on one backend, in a process of its own. */
+import {
+  gradientCases,
+  piecewiseCases,
+  titleOf as titleOfGradients,
+} from "../../test/kernels/attention-backward-cases.ts";
 import { conformanceCases, titleOf } from "../../test/kernels/attention-cases.ts";
-import { errorShares } from "../../test/kernels/attention-errors.ts";
+import { type AttentionProblem, errorShares } from "../../test/kernels/attention-errors.ts";
+import { splitCases, titleOf as titleOfSplits } from "../../test/kernels/decode-cases.ts";
+import { pagedCases, titleOf as titleOfPaged } from "../../test/kernels/paged-cases.ts";
+import { pagedErrorShares } from "../../test/kernels/paged-errors.ts";
 import { serve } from "../support/measurement.ts";
 import { open } from "./devices.ts";
-import type { AccuracyInput, AccuracyResult, CaseResult } from "./measured.ts";
+import type { AccuracyInput, AccuracyResult, AnyCase, CaseResult } from "./measured.ts";
 
-serve(async ({ backend, filter }: AccuracyInput, progress): Promise<AccuracyResult> => {
+const attention = (
+  family: string,
+  cases: readonly AttentionProblem[],
+  title: (c: any) => string,
+  gradients: boolean,
+): AnyCase[] =>
+  cases.map((c) => ({
+    family,
+    dtype: c.dtype,
+    title: title(c),
+    run: (device) => errorShares(device, c, { gradients, offset: gradients ? 123456n : 77n }),
+  }));
+
+const families: readonly (readonly AnyCase[])[] = [
+  attention("attention", conformanceCases, titleOf, false),
+  attention("attention, gradients", gradientCases, titleOfGradients, true),
+  attention("piecewise, gradients", piecewiseCases, titleOfGradients, true),
+  attention("split-KV", splitCases, titleOfSplits, false),
+  pagedCases.map((c) => ({
+    family: c.raw ? "paged, raw keys" : "paged",
+    dtype: c.dtype,
+    title: titleOfPaged(c),
+    run: (device) => pagedErrorShares(device, c),
+  })),
+];
+
+serve(async ({ backend, filter, every }: AccuracyInput, progress): Promise<AccuracyResult> => {
   const device = await open(backend);
   if ("missing" in device) return device;
   const cases: CaseResult[] = [];
-  for (const conformanceCase of conformanceCases) {
-    const title = titleOf(conformanceCase);
-    if (!title.includes(filter)) continue;
-    progress(`${backend}: ${title}`);
-    try {
-      const { out, lse } = await errorShares(device, conformanceCase, { gradients: false });
-      cases.push({ title, out: out!, lse: lse! });
-    } catch (error) {
-      cases.push({ title, error: error instanceof Error ? error.message : String(error) });
+  for (const family of families)
+    for (const { run, ...named } of family.filter((_, i) => i % every === 0)) {
+      if (!`${named.family}: ${named.title}`.includes(filter)) continue;
+      progress(`${backend}: ${named.family}: ${named.title}`);
+      try {
+        cases.push({ ...named, shares: await run(device) });
+      } catch (error) {
+        cases.push({ ...named, error: error instanceof Error ? error.message : String(error) });
+      }
     }
-  }
   return { device: device.name, cases };
 });

@@ -1,4 +1,6 @@
 /** @file What the children of suites `accuracy` and `grid` are asked and what they answer. */
+import type { FloatDType } from "../../src/kernels/index.ts";
+import type { Device } from "../../src/runtime/index.ts";
 import type { GridFamily, GridSizes } from "../../test/kernels/flag-attention-grid.ts";
 
 /** The interpreter, WebGPU on one kind of adapter, PTX in the emulator. */
@@ -7,24 +9,22 @@ export const backendNames: readonly BackendName[] = ["cpu", "hardware", "lavapip
 
 export interface AccuracyInput {
   readonly backend: BackendName;
-  /** Only cases whose title contains this. */
+  /** Only cases whose family and title contain this, and of each family every so many-th. */
   readonly filter: string;
+  readonly every: number;
 }
 
-/** Errors as shares of the allowed error: at most 1 is right. */
-export interface CaseAccuracy {
+interface Named {
+  readonly family: string;
+  readonly dtype: FloatDType;
   readonly title: string;
-  readonly out: number;
-  readonly lse: number;
 }
 
-/** A case without numbers failed altogether. */
-export interface CaseFailure {
-  readonly title: string;
-  readonly error: string;
-}
+/** A case of a conformance test, and how it is run. */
+export type AnyCase = Named & { readonly run: (device: Device) => Promise<Readonly<Record<string, number>>> };
 
-export type CaseResult = CaseAccuracy | CaseFailure;
+/** Errors as shares of the allowed error, by the result's name: at most 1 is right. A case without them failed altogether. */
+export type CaseResult = Named & ({ readonly shares: Readonly<Record<string, number>> } | { readonly error: string });
 
 /** A backend that is not on this machine says why. */
 export type AccuracyResult =
