@@ -63,12 +63,14 @@ export function constant(value: number | bigint | boolean, dtype: DType, opaqueZ
   }
 }
 
-/** The shortest decimal that reads back as the f32 `value`. */
+const largestFloat = 2 ** 128 - 2 ** 104;
+
+/** The shortest decimal that reads back as the f32 `value`. WGSL refuses one that is beyond the largest f32, even where it would round to that. */
 function floatLiteral(value: number): string {
   if (Object.is(value, -0)) return "-0.0";
-  for (let digits = 1; digits <= 9; digits++) {
+  for (let digits = 1; digits <= 17; digits++) {
     const text = value.toPrecision(digits);
-    if (Math.fround(Number(text)) !== value) continue;
+    if (Math.fround(Number(text)) !== value || Math.abs(Number(text)) > largestFloat) continue;
     const short = String(Number(text));
     return /[.e]/.test(short) ? short : `${short}.0`;
   }
