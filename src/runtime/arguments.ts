@@ -153,13 +153,9 @@ export function passedStrides({ shape, strides }: Tensor): number[] {
   return strides.map((stride, axis) => (shape[axis]! > 1 ? stride : axis === shape.length - 1 ? 1 : 0));
 }
 
-/**
- * The distances between rows, which vector accesses along the last axis rely on: every stride but a unit one of the last axis; and but a unit
- * one of another axis where the rows have one element, since nothing is accessed along those.
- */
+/** The distances between rows, which vector accesses along the last axis rely on: every stride but a unit one of the last axis. */
 function rowDistances(tensor: Tensor): number[] {
-  const [strides, last] = [passedStrides(tensor), tensor.rank - 1];
-  return strides.filter((stride, axis) => stride !== 1 || (axis !== last && tensor.shape[last]! > 1));
+  return passedStrides(tensor).filter((stride, axis) => stride !== 1 || axis !== tensor.rank - 1);
 }
 
 /**

@@ -37,6 +37,18 @@ const copy = kernel({
   },
 });
 
+/** Each row by a program of its own, read as COLUMNS elements. */
+const copyRows = kernel({
+  name: "copy_rows",
+  constants: { COLUMNS: 64 },
+  params: { x: tl.tensor("T", 2), out: tl.tensor("T", 2) },
+  grid: (p) => [p.x.shape(0)],
+  body(p, { COLUMNS }) {
+    const row = tl.programId(0);
+    p.out.at(row).store([0], p.x.at(row).load([0], [COLUMNS]));
+  },
+});
+
 /** out = x + BLOCK + n; n is declared to be a multiple of 16. */
 const addScaled = kernel({
   name: "add_scaled",
@@ -130,6 +142,17 @@ describe.each(backends)("$name", ({ options, missing }) => {
       }
       expect([dtype, ...(await out.readRaw())]).toEqual([dtype, ...expected]);
     }
+  });
+
+  test("reads rows shorter than a vector, one to a program, each where it lies", async () => {
+    for (const dtype of ["f32", "f16", "i8"] as const)
+      for (const columns of [1, 2, 3, 5]) {
+        const data = randomBits(dtype, 8 * columns);
+        using x = device.tensor(data, { shape: [8, columns], dtype });
+        using out = device.zeros([8, columns], dtype);
+        device.launch(copyRows, { x, out });
+        expect([dtype, columns, ...(await out.readRaw())]).toEqual([dtype, columns, ...(data as Uint8Array)]);
+      }
   });
 
   test("takes constants, and compiles anew for arguments that do not fit the declared facts", async () => {
