@@ -57,8 +57,11 @@ export const make = (change: Partial<VariantCase>): VariantCase => {
   return { ...merged, valueDim: change.valueDim ?? merged.headDim, scale: change.scale ?? merged.headDim ** -0.5 };
 };
 
-export const cumulative = (lengths: readonly number[]): number[] =>
-  lengths.reduce<number[]>((starts, length) => [...starts, starts.at(-1)! + length], [0]);
+export function cumulative(lengths: readonly number[]): number[] {
+  const starts = [0];
+  for (const length of lengths) starts.push(starts.at(-1)! + length);
+  return starts;
+}
 
 const documentOf = (starts: readonly number[], row: number): number => starts.findLastIndex((start) => start <= row);
 

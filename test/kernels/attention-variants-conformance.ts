@@ -14,6 +14,7 @@ import {
   biasShape,
   cumulative,
   decodeCases,
+  make,
   problemOf,
   randomCases,
   slopesOf,
@@ -179,4 +180,40 @@ export function describeAttentionVariants(
   });
 
   if (!details) return;
+  it.each(
+    [
+      make({ window: [9, 0], sinkTokens: 2, sinks: true, bias: [true, true, true], queries: 40, keys: 50 }),
+      make({ documents: { queries: [20, 13], keys: [30, 9] }, alibi: true, softcap: 5, queries: 35, keys: 40 }),
+      make({ threshold: 5, prefix: [7], dropout: 0.3, queries: 40, keys: 30 }),
+    ].map((c) => [titleOf(c), c] as const),
+  )(`gives the same bits twice on ${title}: %s`, async (_, c) => {
+    const inputs = inputsOf(device(), c);
+    const args = argumentsOf(device(), c, inputs);
+    const [once, again] = [runOperators(c, inputs, args), runOperators(c, inputs, args)];
+    for (const [name, tensor] of Object.entries(once))
+      expect(await again[name]!.readRaw(), name).toEqual(await tensor.readRaw());
+  });
+
+  // What no tolerance can say something about, but what must stay a number: logits far beyond the range of exp, and rows without keys.
+  it.each(
+    [
+      make({ magnitude: 100, scale: 1, sinks: true, window: [3, 0], queries: 60, keys: 40 }),
+      make({ magnitude: 100, scale: 1, softcap: 30, alibi: true, bias: [true, true, true] }),
+      make({ magnitude: 100, scale: 1, sinks: true, documents: { queries: [30, 0, 40], keys: [10, 20, 60] } }),
+      make({ magnitude: 1e-20, sinks: true, keyLengths: [0, 12], batch: 2 }),
+    ].map((c) => [titleOf(c), c] as const),
+  )(`no NaN on ${title} with extreme logits and rows without keys: %s`, async (_, c) => {
+    const inputs = inputsOf(device(), c);
+    const results = runOperators(c, inputs, argumentsOf(device(), c, inputs));
+    for (const [name, tensor] of Object.entries(results)) {
+      const values = await read(tensor);
+      expect(
+        values.every((x) => (name === "lse" ? !Number.isNaN(x) : Number.isFinite(x))),
+        name,
+      ).toBe(true);
+    }
+    // Weights are positive and sum to at most 1: without dropout no output is beyond the largest value.
+    const largest = Math.max(...inputs.v.values.map(Math.abs));
+    expect(Math.max(...(await read(results.out!)).map(Math.abs))).toBeLessThanOrEqual(largest * 1.0001);
+  });
 }

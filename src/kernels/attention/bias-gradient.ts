@@ -7,7 +7,7 @@ import { type Constants, type TensorView, type Tile, tl } from "../../dsl/index.
 import { attentionKernel } from "./declare.ts";
 import { placeOf } from "./places.ts";
 import { type Context, dropoutScale, keep, keepValues, scoresOf } from "./scores.ts";
-import type { Place, RuntimeIndex, Side, Variant } from "./variant.ts";
+import type { Place, RuntimeIndex, Variant } from "./variant.ts";
 
 const params = {
   dout: tl.tensor("T", 4),
