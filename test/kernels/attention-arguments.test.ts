@@ -67,6 +67,37 @@ const mistakes: [change: Record<string, unknown>, code: string, message: RegExp]
   [{ dropout: { ...random, offset: 2n ** 64n } }, "ARGUMENT_VALUE", /"dropout.offset" must be an integer of 64 bits/],
   [{ dropout: { ...random, rounds: 0 } }, "ARGUMENT_VALUE", /"dropout.rounds" must be an integer of at least 1/],
 ];
+/** Of the arguments by which variants are asked for. */
+const integers = (values: readonly number[]): Tensor =>
+  device.tensor(Int32Array.from(values), { shape: [values.length], dtype: "i32" });
+const packed = { queries: integers([0, 5]), keys: integers([0, 6]) };
+const ofVariants: typeof mistakes = [
+  [{ window: 5 }, "ARGUMENT_VALUE", /"window" must be \[left, right\], got 5/],
+  [{ window: [2] }, "ARGUMENT_VALUE", /"window" must be \[left, right\]/],
+  [{ window: [-2, 0] }, "ARGUMENT_VALUE", /"window\[0\]" must be an integer of at least -1, got -2/],
+  [{ window: [3, 0.5] }, "ARGUMENT_VALUE", /"window\[1\]" must be an integer/],
+  [{ sinkTokens: 4 }, "ARGUMENT_VALUE", /"sinkTokens" .*give a window/],
+  [{ window: [-1, 3], sinkTokens: 4 }, "ARGUMENT_VALUE", /"sinkTokens" .*window\[0\] is -1/],
+  [{ window: [3, 3], sinkTokens: -1 }, "ARGUMENT_VALUE", /"sinkTokens" must be an integer/],
+  [{ prefixLengths: integers([1, 2]) }, "ARGUMENT_VALUE", /"prefixLengths" .*needs "causal": true/],
+  [{ prefixLengths: integers([1, 2, 3]), causal: true }, "ARGUMENT_SHAPE", /"prefixLengths" .*B is 2 by "q1?"/],
+  [{ softcap: 0 }, "ARGUMENT_VALUE", /"softcap" must be a finite number above 0, got 0/],
+  [{ alibiSlopes: zeros([4]) }, "ARGUMENT_DTYPE", /"alibiSlopes" is f16, but must be f32/],
+  [{ alibiSlopes: zeros([2], "f32") }, "ARGUMENT_SHAPE", /"alibiSlopes" .*Hq is 4 by "q1?"/],
+  [{ bias: zeros([2, 4, 5, 1]) }, "ARGUMENT_SHAPE", /"bias" .*N is 6 by "k1?"/],
+  [{ bias: zeros([2, 3, 5, 6]) }, "ARGUMENT_SHAPE", /"bias" has shape \[2, 3, 5, 6\], but must be .*\[2, 4, 5, 6\]/],
+  [{ bias: integers([1]) }, "ARGUMENT_DTYPE", /"bias" is i32/],
+  [{ sinks: zeros([3], "f32") }, "ARGUMENT_SHAPE", /"sinks" .*Hq is 4 by "q1?"/],
+  [{ keyLengths: zeros([2], "f32") }, "ARGUMENT_DTYPE", /"keyLengths" is f32, but must be i32/],
+  [{ keyLengths: integers([1]) }, "ARGUMENT_SHAPE", /"keyLengths" .*B is 2 by "q1?"/],
+  [{ cumulativeLengths: packed }, "ARGUMENT_SHAPE", /"cumulativeLengths" .*B is 2/],
+  [
+    { cumulativeLengths: packed, keyLengths: integers([1, 2]) },
+    "ARGUMENT_VALUE",
+    /"keyLengths" and "cumulativeLengths"/,
+  ],
+  [{ cumulativeLengths: packed, bias: zeros([1, 1, 1, 6]) }, "ARGUMENT_VALUE", /"bias" and "cumulativeLengths"/],
+];
 const ofBackward: typeof mistakes = [
   [{ out: zeros([2, 4, 5, 16]) }, "ARGUMENT_SHAPE", /"out" .*E is 8 by "v"/],
   [{ lse: zeros([2, 4, 5], "f16") }, "ARGUMENT_DTYPE", /"lse" is f16, but must be f32/],
@@ -90,6 +121,7 @@ const ofPieces: typeof mistakes = [
 describe.each(Object.keys(operators) as Name[])("%s", (operator) => {
   const own = [
     ...mistakes,
+    ...ofVariants,
     ...(operator.endsWith("Backward") ? ofBackward : ofForward),
     ...(operator.startsWith("piecewise") ? ofPieces : []),
   ];

@@ -13,12 +13,15 @@ export {
   toVllmCache,
 } from "./cache-operators.ts";
 export { dense } from "./dense.ts";
+export { withDocuments, withKeyLengths } from "./documents.ts";
 export { withDropout } from "./dropout.ts";
 export * from "./edges.ts";
 export { attentionForward } from "./forward.ts";
 export type { CommonArguments, DropoutArguments } from "./launch.ts";
+export { alibiSlopes, withAlibi, withBias, withLogits, withSoftcap } from "./logit-variants.ts";
 export { attentionMergeKernel } from "./merge.ts";
 export * from "./merge-operator.ts";
+export type { VariantArguments } from "./modifiers.ts";
 export {
   type AttentionArguments,
   type AttentionBackwardArguments,
@@ -30,6 +33,7 @@ export {
   attentionForwardKernel,
   attentionSplitKernel,
   attentionTotalKernel,
+  type VariantGradients,
 } from "./operator.ts";
 export { paged } from "./paged.ts";
 export * from "./paged-operator.ts";
@@ -63,7 +67,9 @@ export {
 export { type AttentionGradients, attentionGradients } from "./reference-gradients.ts";
 export { type RopeAngles, type RopeAnglesOptions, ropeAngles } from "./rope-angles.ts";
 export { rotated } from "./rotated.ts";
+export { withSinks } from "./sinks.ts";
 export { attentionSplit } from "./split-kv.ts";
 export { attentionTotal } from "./total.ts";
 export type * from "./variant.ts";
 export { defineVariant } from "./variant.ts";
+export { withPrefix, withWindow } from "./windows.ts";
