@@ -3,8 +3,10 @@
  * as text. It looks through the same functions that `createDevice` uses, so what it says is what will happen.
  */
 
-import type { Assembler, CudaDriver } from "./cuda/driver.ts";
-import { cudaDriver, ptxas } from "./cuda/driver.ts";
+import type { Assembler } from "./cuda/assembler.ts";
+import { ptxas } from "./cuda/assembler.ts";
+import type { CudaDriver } from "./cuda/driver.ts";
+import { cudaDriver } from "./cuda/driver.ts";
 import type { Optional } from "./node/modules.ts";
 import { isNode, nodeModules, packageDirectory, packageVersion } from "./node/modules.ts";
 import type { Browser } from "./node/programs.ts";

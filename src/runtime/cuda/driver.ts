@@ -3,8 +3,7 @@
  * is not built yet.
  */
 import type { Optional } from "../node/modules.ts";
-import { isNode, messageOf, nodeModules } from "../node/modules.ts";
-import { findProgram } from "../node/programs.ts";
+import { isNode, messageOf } from "../node/modules.ts";
 import { koffi } from "../node/vulkan.ts";
 
 export interface CudaDriver {
@@ -46,24 +45,4 @@ export async function cudaDriver(): Promise<Optional<CudaDriver>> {
   } catch (error) {
     return { reason: `the CUDA driver is there but does not start: ${messageOf(error)}` };
   }
-}
-
-export interface Assembler {
-  readonly path: string;
-  /** As it prints it, for example "release 13.0, V13.0.88". */
-  readonly version: string;
-}
-
-/** Finds `ptxas` on the PATH and in CUDA's usual directory. */
-export async function ptxas(): Promise<Optional<Assembler>> {
-  if (!isNode) return { reason: "a page cannot run ptxas" };
-  const found = await findProgram(["ptxas"], ["/usr/local/cuda/bin"]);
-  if (found === undefined)
-    return { reason: "ptxas is not on the PATH (it comes with the CUDA toolkit; only needed to check PTX)" };
-  const { childProcess } = await nodeModules();
-  const run = childProcess.spawnSync(found, ["--version"], { encoding: "utf8", timeout: 10_000 });
-  const version = /release .*/.exec(run.stdout ?? "")?.[0];
-  return version === undefined
-    ? { reason: `${found} does not run: ${run.error?.message ?? run.stderr}` }
-    : { value: { path: found, version } };
 }

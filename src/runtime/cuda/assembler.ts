@@ -1,0 +1,59 @@
+/**
+ * @file NVIDIA's assembler `ptxas`, where it is installed: PTX text to a cubin, with what it says of registers and spills.
+ */
+import { CompileError } from "../../support/errors.ts";
+import type { Optional } from "../node/modules.ts";
+import { isNode, nodeModules } from "../node/modules.ts";
+import { findProgram } from "../node/programs.ts";
+
+export interface Assembler {
+  readonly path: string;
+  /** As it prints it, for example "release 13.0, V13.0.88". */
+  readonly version: string;
+}
+
+/** Finds `ptxas` on the PATH and in CUDA's usual directory. */
+export async function ptxas(): Promise<Optional<Assembler>> {
+  if (!isNode) return { reason: "a page cannot run ptxas" };
+  const found = await findProgram(["ptxas"], ["/usr/local/cuda/bin"]);
+  if (found === undefined)
+    return { reason: "ptxas is not on the PATH (it comes with the CUDA toolkit; only needed to check PTX)" };
+  const { childProcess } = await nodeModules();
+  const run = childProcess.spawnSync(found, ["--version"], { encoding: "utf8", timeout: 10_000 });
+  const version = /release .*/.exec(run.stdout ?? "")?.[0];
+  return version === undefined
+    ? { reason: `${found} does not run: ${run.error?.message ?? run.stderr}` }
+    : { value: { path: found, version } };
+}
+
+export interface Assembled {
+  readonly cubin: Uint8Array;
+  /** Bytes of registers written to and read from local memory. */
+  readonly spills: { readonly stores: number; readonly loads: number };
+  /** Warnings of the assembler, one a line. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Assembles PTX of one kernel for `target`, for example "sm_80".
+ * @throws CompileError `PTXAS` with the assembler's messages.
+ */
+export async function assemblePtx({ path }: Assembler, source: string, target: string): Promise<Assembled> {
+  const { childProcess, fs, os, path: paths } = await nodeModules();
+  const folder = fs.mkdtempSync(paths.join(os.tmpdir(), "tilewright-"));
+  try {
+    const [input, output] = ["kernel.ptx", "kernel.cubin"].map((name) => paths.join(folder, name)) as [string, string];
+    fs.writeFileSync(input, source);
+    const run = childProcess.spawnSync(path, ["-v", `-arch=${target}`, input, "-o", output], { encoding: "utf8" });
+    if (run.status !== 0)
+      throw new CompileError("PTXAS", `ptxas refuses the PTX: ${run.error?.message ?? run.stderr.trim()}`);
+    const bytes = /(\d+) bytes spill stores, (\d+) bytes spill loads/.exec(run.stderr);
+    return {
+      cubin: fs.readFileSync(output),
+      spills: { stores: Number(bytes?.[1] ?? 0), loads: Number(bytes?.[2] ?? 0) },
+      warnings: run.stderr.split("\n").filter((line) => /warning/i.test(line)),
+    };
+  } finally {
+    fs.rmSync(folder, { recursive: true });
+  }
+}
