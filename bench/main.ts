@@ -4,14 +4,26 @@
  */
 import { Command } from "commander";
 import { addGrid } from "./accuracy/grid.ts";
+import { addOperators } from "./accuracy/operators.ts";
 import { addAccuracy } from "./accuracy/suite.ts";
 import { addAttention } from "./attention/suite.ts";
 import { addBundle } from "./bundle/suite.ts";
 import { addCompile } from "./compile/suite.ts";
+import { addDecode } from "./decode/suite.ts";
 import { addMemory } from "./memory/suite.ts";
 import { addProducts } from "./products/suite.ts";
 
 const program = new Command("npm run bench --").description("measure Tilewright; each suite has its own --help");
-for (const add of [addCompile, addAttention, addBundle, addAccuracy, addGrid, addMemory, addProducts])
+for (const add of [
+  addCompile,
+  addAttention,
+  addBundle,
+  addAccuracy,
+  addOperators,
+  addGrid,
+  addMemory,
+  addProducts,
+  addDecode,
+])
   add(program);
 await program.parseAsync();

@@ -9,6 +9,7 @@ import { piecewiseAttention, piecewiseAttentionBackward } from "../../src/kernel
 import { allowedError, largestDifference } from "../../src/kernels/attention/reference.ts";
 import type { Device, Tensor } from "../../src/runtime/index.ts";
 import { tritonRand } from "../support/philox.ts";
+import { recordShare } from "../support/record-share.ts";
 import { randomValues, roundTo } from "../support/rounding.ts";
 import {
   biasShape,
@@ -163,8 +164,10 @@ export function describeAttentionVariants(
   { every = 1, randomRuns = 30, details = true }: VariantSuiteOptions = {},
 ): void {
   const expectWithinRule = async (c: VariantCase): Promise<void> => {
-    for (const [name, share] of Object.entries(await errorShares(device(), c)))
+    for (const [name, share] of Object.entries(await errorShares(device(), c))) {
       expect(share, `${name} of ${titleOf(c)}`).toBeLessThanOrEqual(1);
+      recordShare(share, `${name} ${c.dtype}`);
+    }
   };
 
   describe.each([

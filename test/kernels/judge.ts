@@ -4,6 +4,7 @@
  */
 import { expect } from "vitest";
 import type { Device, Tensor } from "../../src/runtime/index.ts";
+import { recordShare } from "../support/record-share.ts";
 import type { FloatDType } from "../support/rounding.ts";
 import type { Judged } from "./training-reference.ts";
 
@@ -24,12 +25,16 @@ export async function expectClose(actual: Tensor, { values, magnitudes }: Judged
   const dtype = actual.dtype as FloatDType;
   const read = (await actual.read()) as Float32Array;
   expect(read.length).toBe(values.length);
+  let share = 0;
   for (const [i, value] of values.entries()) {
     const lost = magnitudes[i]! * operations * halfUnit.f32;
     const allowed = lost + (Math.abs(value) + lost) * halfUnit[dtype] + smallest[dtype];
-    if (!(Math.abs(read[i]! - value) <= allowed))
+    const error = Math.abs(read[i]! - value);
+    if (!(error <= allowed))
       expect.fail(`element ${i} is ${read[i]}, expected ${value} with an error of at most ${allowed}`);
+    share = Math.max(share, error / allowed);
   }
+  recordShare(share, dtype);
 }
 
 /** Values that are no sums: their own size is their magnitude. */

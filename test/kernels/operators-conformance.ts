@@ -16,6 +16,7 @@ import {
   swiglu,
 } from "../../src/kernels/index.ts";
 import type { Device, Tensor } from "../../src/runtime/index.ts";
+import { recordShare } from "../support/record-share.ts";
 import { type FloatDType, randomValues } from "../support/rounding.ts";
 
 /** Half a unit in the last place at 1, and the relative error of one f32 operation. */
@@ -31,7 +32,9 @@ export function describeOperators(title: string, device: () => Device): void {
     device().tensor(values, { shape, dtype });
   const expectClose = async (actual: Tensor, expected: ArrayLike<number>, dtype: FloatDType, operations: number) => {
     const allowed = largest(expected) * (halfUnit[dtype] + operations * halfUnit.f32);
-    expect(largestDifference((await actual.read()) as Float32Array, expected)).toBeLessThanOrEqual(allowed);
+    const error = largestDifference((await actual.read()) as Float32Array, expected);
+    expect(error).toBeLessThanOrEqual(allowed);
+    recordShare(error / allowed, dtype);
   };
 
   describe(`operators on ${title}`, () => {

@@ -1,0 +1,173 @@
+/**
+ * @file Suite `decode`: what ptxas makes of the loops of split-KV and paged attention, at the block sizes that the operators launch. Decoding is
+ * bound by memory, so what counts is how many warp instructions it takes to get through a KB of keys and values. Needs ptxas, no GPU.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Command } from "commander";
+import { type CompileOptions, compile, type KernelDefinition } from "../../src/index.ts";
+import { headConstants } from "../../src/kernels/attention/configuration.ts";
+import { pagedKeyBlock, type SplitProblem, splitConfiguration } from "../../src/kernels/attention/splits.ts";
+import { libraryKernels } from "../../src/kernels/index.ts";
+import { analyzeCubin, type LoopMix } from "../../src/runtime/cuda/sass/index.ts";
+import { positiveIntegers } from "../support/options.ts";
+import { Report } from "../support/report.ts";
+
+interface Options {
+  readonly headDims: readonly number[];
+  readonly json?: string;
+}
+
+/** One query a sequence; `group` query heads a key head; keys in pages of so many, or side by side. */
+interface Problem {
+  readonly dtype: "f16" | "bf16";
+  readonly headDim: number;
+  readonly group: number;
+  readonly pageSize?: number;
+}
+
+interface LoopRow {
+  readonly instructions: number;
+  /** Instructions of all warps for each KB of keys and values. */
+  readonly perKilobyte: number;
+  readonly copies: number;
+  readonly loads: number;
+}
+
+interface Row extends Problem {
+  readonly blockM: number;
+  readonly blockN: number;
+  readonly warps: number;
+  readonly registers: number;
+  readonly sharedBytes: number;
+  readonly spillBytes: number;
+  /** The loop over whole tiles, and the one that runs once for the rest, with masks. */
+  readonly full: LoopRow;
+  readonly masked: LoopRow;
+}
+
+const problemsOf = (headDim: number): Problem[] => [
+  { dtype: "f16", headDim, group: 1 },
+  { dtype: "f16", headDim, group: 8 },
+  { dtype: "f16", headDim, group: 1, pageSize: 16 },
+  { dtype: "f16", headDim, group: 8, pageSize: 16 },
+  { dtype: "bf16", headDim, group: 8, pageSize: 16 },
+  { dtype: "f16", headDim, group: 8, pageSize: 128 },
+  // Pages that no tile of keys is made of.
+  { dtype: "f16", headDim, group: 8, pageSize: 24 },
+];
+
+/** What the operators would launch on dense tensors. */
+function specialization({ dtype, headDim, group, pageSize }: Problem): [KernelDefinition, CompileOptions] {
+  const split: SplitProblem = { backend: "cuda", dtype, headDim, valueDim: headDim, terms: 1 };
+  const dense = { alignment: 16, unitStride: true };
+  const { definition } = libraryKernels[pageSize === undefined ? "attention_split" : "attention_split_paged"]!;
+  const tensors = ["q", "k", "v", "partial", ...(pageSize === undefined ? [] : ["contextLengths", "blockTables"])];
+  return [
+    definition,
+    {
+      dtypes: { T: dtype },
+      constants: {
+        ...splitConfiguration(split, group),
+        ...headConstants(headDim, headDim),
+        ...(pageSize !== undefined && { ...pagedKeyBlock(split, pageSize), PAGE_SIZE: pageSize }),
+        CAUSAL: false,
+        PACK_HEADS: group > 1,
+      },
+      facts: Object.fromEntries(tensors.map((name) => [name, dense])),
+    },
+  ];
+}
+
+function measure(problem: Problem): Row {
+  const [definition, options] = specialization(problem);
+  const { source, metadata } = compile(definition, "sm_80", options);
+  const { cubin, spillBytes } = assemble(source);
+  const { loops, registers } = analyzeCubin(cubin)[0]!;
+  const [full, masked] = loops.filter(({ flops }) => flops > 0).sort((a, b) => a.total - b.total);
+  const { BLOCK_M, BLOCK_N } = metadata.constants as Record<string, number>;
+  const warps = metadata.block[0] / 32;
+  const kilobytes = (BLOCK_N! * 2 * problem.headDim * 2) / 1024;
+  const rowOf = ({ total, classes }: LoopMix): LoopRow => ({
+    instructions: total,
+    perKilobyte: (total * warps) / kilobytes,
+    copies: classes.asyncCopy ?? 0,
+    loads: classes.globalLoad ?? 0,
+  });
+  const { static: fixed, dynamic } = metadata.sharedMemory;
+  return {
+    ...problem,
+    blockM: BLOCK_M!,
+    blockN: BLOCK_N!,
+    warps,
+    registers,
+    sharedBytes: fixed + dynamic,
+    spillBytes,
+    full: rowOf(full!),
+    masked: rowOf(masked!),
+  };
+}
+
+function assemble(source: string): { readonly cubin: Uint8Array; readonly spillBytes: number } {
+  const folder = mkdtempSync(join(tmpdir(), "tilewright-"));
+  try {
+    const [from, to] = [join(folder, "kernel.ptx"), join(folder, "kernel.cubin")];
+    writeFileSync(from, source);
+    const { stderr, status, error } = spawnSync("ptxas", ["-v", "-arch=sm_80", from, "-o", to], { encoding: "utf8" });
+    if (error) throw new Error(`ptxas (of NVIDIA's CUDA toolkit, on the PATH) is needed: ${error.message}`);
+    if (status !== 0) throw new Error(`ptxas: ${stderr}`);
+    const spills = [...stderr.matchAll(/(\d+) bytes spill/g)];
+    return { cubin: readFileSync(to), spillBytes: spills.reduce((sum, [, bytes]) => sum + Number(bytes), 0) };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function run({ headDims, json }: Options): void {
+  const report = new Report("decode");
+  const rows = headDims.flatMap(problemsOf).map(measure);
+  const loop = ({ instructions, perKilobyte }: LoopRow): string => `${perKilobyte.toFixed(1)} (${instructions})`;
+  report.table(
+    [
+      "one query, sm_80",
+      "tile, warps",
+      "registers",
+      "shared",
+      "spills",
+      "a KB: whole tiles",
+      "a KB: the rest",
+      "copies + loads",
+    ],
+    rows.map((row) => [
+      `${row.dtype} D=${row.headDim} group ${row.group}${row.pageSize === undefined ? "" : `, pages of ${row.pageSize}`}`,
+      `${row.blockM} x ${row.blockN}, ${row.warps}`,
+      `${row.registers}`,
+      `${(row.sharedBytes / 1024).toFixed(0)} KiB`,
+      `${row.spillBytes} B`,
+      loop(row.full),
+      loop(row.masked),
+      `${row.full.copies} + ${row.full.loads}`,
+    ]),
+  );
+  report.note(
+    [
+      "A KB: warp instructions for each KB of keys and values (in brackets: of one warp and turn), in the loop over whole tiles, and in the one",
+      "that runs once for the rest. An A100 at full bandwidth has 306 issue slots a KB. Static figures from ptxas: no GPU was asked.",
+      "Not measured here: FlagAttention (Triton 3.6), paged: group 1, pages of 16: D=128 430, D=64 546; group 8, pages of 16: 107, 167; pages of",
+      "128: 42, 57; split-KV with tiles of 16 x 128: 23 and 32, without copies ahead.",
+    ].join("\n"),
+  );
+  const failures = rows.filter(({ spillBytes }) => spillBytes > 0).map((row) => `${JSON.stringify(row)} spills`);
+  report.finish(rows, { ...(json !== undefined && { json }), failures });
+}
+
+export function addDecode(program: Command): void {
+  program
+    .command("decode")
+    .description("warp instructions a KB of keys and values in split-KV and paged attention, by ptxas")
+    .option("--head-dims <list>", "head dims", positiveIntegers, [64, 128])
+    .option("--json <file>", "also write the results here")
+    .action(run);
+}
