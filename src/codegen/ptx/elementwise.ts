@@ -86,6 +86,16 @@ export function lowerElementwise(
     return narrowToHalves(emitter, kind, layout, mapElements(emitter, wide, floatOperation(opcode, options)));
   }
   const make = operationOn(kind, operation, options);
+  const [first] = operands as [Tile];
+  if (opcode === "compare" && kind !== "f32" && kind !== "bool" && layout) {
+    // There are few registers for predicates.
+    const lists = operands.map((tile) => tile.elements(emitter));
+    return Tile.deferred("bool", layout, (register) => make(emitter, at(lists, register)));
+  }
+  if (first.kind === "bool") {
+    const elementsAt = (register: number) => operands.map((tile) => tile.element(emitter, register));
+    return result(Array.from({ length: first.registers }, (_, register) => make(emitter, elementsAt(register))));
+  }
   return result(
     mapElements(
       emitter,

@@ -118,15 +118,15 @@ export function widen(emitter: Emitter, element: Element, kind: "i32" | "u32" | 
   return emitter.pure("b64", kind === "i32" ? "cvt.s64.s32" : "cvt.u64.u32", [register], register.divisor);
 }
 
-/** `a * b` in 64 bits, for an i32 `a` and a constant or 64-bit `b`. */
-export function multiplyWide(emitter: Emitter, a: Element, b: Element): Element {
+/** `a * b` in 64 bits, for an i32 `a` and a constant or 64-bit `b`. Saying "u32" of an `a` that is never negative makes it cheaper. */
+export function multiplyWide(emitter: Emitter, a: Element, b: Element, kind: "i32" | "u32" = "i32"): Element {
   if (isInteger(a)) return multiplyIntegers(emitter, b, a, "i64");
   const register = operandOf(emitter, a, "i32") as Register;
   if (isInteger(b) && BigInt(b) >= -(2n ** 31n) && BigInt(b) < 2n ** 31n) {
     const divisor = Math.min(2 ** 30, register.divisor * lowBit(b));
     return b === 0 ? 0 : emitter.pure("b64", "mul.wide.s32", [register, b], divisor);
   }
-  return multiplyIntegers(emitter, widen(emitter, register, "i32"), b, "i64");
+  return multiplyIntegers(emitter, widen(emitter, register, kind), b, "i64");
 }
 
 /** The largest power of two up to 2^30 that divides every one of the elements. */

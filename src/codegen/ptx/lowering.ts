@@ -109,7 +109,7 @@ export class Lowering {
     for (const [value, lowered] of this.values) {
       const { definition } = value;
       if (!(lowered instanceof Tile) || !definition || !isIndexArithmetic(definition)) continue;
-      if (!lowered.elements(this.emitter).every(isKept)) this.values.delete(value);
+      if (lowered.isDeferred || !lowered.elements(this.emitter).every(isKept)) this.values.delete(value);
     }
   }
 

@@ -34,7 +34,8 @@ export class Tile {
   /** Undefined for a scalar, which every thread holds. */
   readonly layout: LinearLayout | undefined;
   readonly registers: number;
-  readonly #elements: readonly Element[] | undefined;
+  #elements: readonly Element[] | undefined;
+  readonly #deferred: ((register: number) => Element) | undefined;
   readonly #words: readonly Element[] | undefined;
   #otherElements: Cached<readonly Element[]> | undefined;
   #otherWords: Cached<readonly Element[]> | undefined;
@@ -44,12 +45,14 @@ export class Tile {
     layout: LinearLayout | undefined,
     elements: readonly Element[] | undefined,
     words: readonly Element[] | undefined,
+    deferred?: (register: number) => Element,
   ) {
     this.kind = kind;
     this.layout = layout;
-    this.registers = elements?.length ?? words!.length * 2;
+    this.registers = elements?.length ?? (words ? words.length * 2 : (layout?.sizeOf("register") ?? 1));
     this.#elements = elements;
     this.#words = words;
+    this.#deferred = deferred;
   }
 
   static ofElements(kind: ElementKind, layout: LinearLayout | undefined, elements: readonly Element[]): Tile {
@@ -59,6 +62,21 @@ export class Tile {
   /** Of a 16-bit kind; a word is a register (.b32) or a 32-bit pattern. */
   static ofWords(kind: ElementKind, layout: LinearLayout | undefined, words: readonly Element[]): Tile {
     return new Tile(kind, layout, undefined, words);
+  }
+
+  /** Of elements that are made where each is used, so that not all of them take registers at once. */
+  static deferred(kind: ElementKind, layout: LinearLayout | undefined, element: (register: number) => Element): Tile {
+    return new Tile(kind, layout, undefined, undefined, element);
+  }
+
+  /** Whether no element has been asked for yet. */
+  get isDeferred(): boolean {
+    return this.#deferred !== undefined && !this.#elements;
+  }
+
+  /** One element, made now if it was deferred. */
+  element(emitter: Emitter, register: number): Element {
+    return this.isDeferred ? this.#deferred!(register) : this.elements(emitter)[register]!;
   }
 
   /** Whether words are the form at hand. */
@@ -72,6 +90,7 @@ export class Tile {
   }
 
   elements(emitter: Emitter): readonly Element[] {
+    if (this.isDeferred) this.#elements = Array.from({ length: this.registers }, (_, i) => this.#deferred!(i));
     if (this.#elements) return this.#elements;
     if (!this.#otherElements || !emitter.isOpen(this.#otherElements.scope))
       this.#otherElements = {

@@ -175,7 +175,12 @@ function locate(
       const axis = offsets.findIndex((offset, i) => offset !== 0 && befores[i] !== undefined);
       if (axis >= 0) {
         const before = befores[axis]!.get(offsets[axis]!)!;
-        const distance = multiplyIntegers(emitter, strides[leading + axis]!, offsets[axis]! - before, "i64");
+        const distance = multiplyIntegers(
+          emitter,
+          view.strides[leading + axis]!,
+          size * (offsets[axis]! - before),
+          "i64",
+        );
         const from = addressAt(
           bases,
           offsets.map((offset, i) => (i === axis ? before : offset)),
@@ -184,7 +189,7 @@ function locate(
       } else {
         const terms = motion?.origin
           ? [motion.origin]
-          : [...uniform, ...bases.map((base, i) => multiplyWide(emitter, base, strides[leading + i]!))];
+          : [...uniform, ...bases.map((base, i) => multiplyWide(emitter, base, strides[leading + i]!, "u32"))];
         const constant = offsets.reduce((sum, offset, i) => {
           const stride = strides[leading + i]!;
           return offset === 0
