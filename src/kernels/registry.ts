@@ -2,7 +2,12 @@
 import type { KernelDefinition, Specialization } from "../dsl/index.ts";
 import { adamWKernel, adamWMasterKernel } from "./adamw/kernel.ts";
 import { attentionBackwardStatistics } from "./attention/backward.ts";
+import { attentionBiasGradient } from "./attention/bias-gradient.ts";
 import { appendToCacheKernel, copyPagesKernel } from "./attention/cache-kernels.ts";
+import { dense } from "./attention/dense.ts";
+import { withDocuments } from "./attention/documents.ts";
+import { attentionForward } from "./attention/forward.ts";
+import { withBias } from "./attention/logit-variants.ts";
 import { attentionMergeKernel } from "./attention/merge.ts";
 import {
   attentionBackwardKeysKernel,
@@ -22,6 +27,8 @@ import {
   rotatedPiecewiseBackwardQueriesKernel,
   rotatedPiecewiseForwardKernel,
 } from "./attention/piecewise-operator.ts";
+import { attentionSinksGradientKernel } from "./attention/sinks.ts";
+import { withWindow } from "./attention/windows.ts";
 import {
   crossEntropyBackwardInPlaceKernel,
   crossEntropyBackwardKernel,
@@ -65,6 +72,15 @@ export const libraryKernels: Readonly<Record<string, LibraryKernel>> = Object.fr
   entry(attentionBackwardQueriesKernel, "memory-efficient attention, gradient of the queries", { T: "f16" }, wide),
   entry(attentionBackwardKeysKernel, "memory-efficient attention, gradients of keys and values", { T: "f16" }, wide),
   entry(attentionTotalKernel, "the attention that each key gets from all queries"),
+  entry(attentionForward(withWindow(dense)), "attention within a sliding window, forward"),
+  entry(attentionForward(withDocuments(dense)), "attention over packed documents, forward"),
+  entry(
+    attentionBiasGradient(withBias(dense)),
+    "gradient of an additive bias of attention",
+    { T: "f16", BIAS: "f16" },
+    wide,
+  ),
+  entry(attentionSinksGradientKernel, "gradient of learned attention sinks", { SINKS: "f32" }),
   entry(piecewiseForwardKernel, "PiecewiseAttention, forward", { T: "f16" }, wide),
   entry(piecewiseBackwardQueriesKernel, "PiecewiseAttention, gradients of the queries", { T: "f16" }, wide),
   entry(piecewiseBackwardKeysKernel, "PiecewiseAttention, gradients of keys and values", { T: "f16" }, wideTerms),
