@@ -45,6 +45,8 @@ export interface FaultPlace {
   readonly line: number;
   /** The instruction as it stands there. */
   readonly instruction: string;
+  /** File and line of the author, where the PTX has `.loc`. */
+  readonly source?: string;
   readonly block: readonly [number, number, number];
   readonly warp: number;
   /** The thread's index in its block; undefined where a whole warp is at fault. */
@@ -59,11 +61,10 @@ export class PtxFault extends KernelError {
   readonly place: FaultPlace;
 
   constructor(code: PtxFaultCode, message: string, place: FaultPlace) {
-    const { line, instruction, block, warp, thread } = place;
-    const who = thread
-      ? `thread (${thread.join(", ")}) of block (${block.join(", ")}), warp ${warp}`
-      : `block (${block.join(", ")}), warp ${warp}`;
-    super(code, `${message}\n  PTX line ${line}: ${instruction}\n  ${who}`);
+    const { line, instruction, source, block, warp, thread } = place;
+    const who = `${thread ? `thread (${thread.join(", ")}) of ` : ""}block (${block.join(", ")}), warp ${warp}`;
+    const from = source === undefined ? "" : `, from ${source}`;
+    super(code, `${message}\n  PTX line ${line}: ${instruction}${from}\n  ${who}`);
     this.place = place;
   }
 }

@@ -17,6 +17,8 @@ export interface Allocation {
   readonly end: number;
   readonly label: string;
   readonly readOnly: boolean;
+  /** False once freed. */
+  live: boolean;
 }
 
 export class GlobalMemory {
@@ -43,7 +45,7 @@ export class GlobalMemory {
     const base = this.#next;
     this.#next = Math.ceil((base + bytes + GAP) / ALIGNMENT) * ALIGNMENT;
     this.#used += bytes;
-    const allocation = { region: new Region(bytes), base, end: base + bytes, label, readOnly };
+    const allocation = { region: new Region(bytes), base, end: base + bytes, label, readOnly, live: true };
     this.#live.push(allocation);
     return allocation;
   }
@@ -56,6 +58,7 @@ export class GlobalMemory {
         "INVALID_ADDRESS",
         `free: ${this.describe(Number(address))} is not the start of an allocation`,
       );
+    found.live = false;
     this.#live.splice(index, 1);
     this.#used -= found.end - found.base;
     this.#freed.push({ base: found.base, end: found.end, label: found.label });

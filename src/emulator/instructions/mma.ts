@@ -1,0 +1,138 @@
+/**
+ * @file mma.sync: tensor-core products of f16, bf16 and tf32 fragments, as PTX lays them out over a warp. PTX leaves the order of sums
+ * open; here products and their sum are doubles, rounded once to the accumulator.
+ */
+import { shortFormats } from "../arithmetic/formats.ts";
+import { LANES } from "../machine/registers.ts";
+import type { Operation } from "../machine/step.ts";
+import { requireWholeWarp } from "../memory/matrix.ts";
+import { ptxTypes } from "../syntax/index.ts";
+import type { Decoder } from "../translate/decoder.ts";
+import { store32 } from "./float32.ts";
+
+const b32 = ptxTypes.get("b32")!;
+const f32 = ptxTypes.get("f32")!;
+const ROWS = 16;
+const COLUMNS = 8;
+
+const left = new Float64Array(ROWS * 16);
+const right = new Float64Array(16 * COLUMNS);
+const result = new Float64Array(ROWS * COLUMNS);
+
+/** An operand's registers. */
+interface Fragment {
+  readonly rows: readonly number[];
+  /** By register and lane: index into `left` or `right` of the register's (first) element. */
+  readonly places: Int32Array;
+}
+
+export function matrixMultiply(decoder: Decoder): Operation {
+  decoder.require("mma", "sync");
+  decoder.require("mma", "aligned");
+  const shape = decoder.require("shape", "m16n8k16", "m16n8k8", "m16n8k4");
+  decoder.require("layout of a", "row");
+  decoder.require("layout of b", "col");
+  const to = decoder.type("f32", "f16");
+  const type = decoder.type("f16", "bf16", "tf32");
+  const same = decoder.type("f16", "bf16", "tf32") === type && decoder.type("f32", "f16") === to;
+  const depth = Number(shape.split("k")[1]);
+  const wide = type.name === "tf32";
+  if (!same || depth === (wide ? 16 : 4) || (to.name === "f16" && type.name !== "f16"))
+    decoder.unknown("a combination of shape and types that sm_80 has");
+  decoder.done(4);
+
+  const perRegister = wide ? 1 : 2;
+  const lanesAlong = 4 * perRegister; // Elements along k that a row of four lanes holds.
+  const halves = depth / lanesAlong;
+  // Registers of a: for each part of k, rows l / 4 and l / 4 + 8; of b: for each part of k, column l / 4.
+  const a = fragment(decoder, 1, 2 * halves, perRegister, (register, group, along) => {
+    const row = group + 8 * (register & 1);
+    return row * depth + along + lanesAlong * (register >> 1);
+  });
+  const b = fragment(decoder, 2, halves, perRegister, (register, group, along) => {
+    return group * depth + along + lanesAlong * register;
+  });
+  const accumulators = to.name === "f32" ? 4 : 2;
+  const targets = decoder
+    .elements(0, accumulators)
+    .map((element) => decoder.target(element, to.name === "f32" ? f32 : b32));
+  const addends = decoder
+    .elements(3, accumulators)
+    .map((element) => decoder.source(element, to.name === "f32" ? f32 : b32));
+  const values = wide ? undefined : shortFormats[type.name as "f16" | "bf16"].values;
+  const half = shortFormats.f16;
+
+  return (warp, mask) => {
+    requireWholeWarp(warp, mask);
+    const { f, u } = warp.registers;
+    spread(a, u, values, left);
+    spread(b, u, values, right);
+    multiply(depth);
+    for (let register = 0; register < accumulators; register++) {
+      const [target, addend] = [targets[register]!, addends[register]!];
+      for (let lane = 0; lane < LANES; lane++) {
+        const column = 2 * (lane & 3);
+        if (to.name === "f32") {
+          const at = ((lane >> 2) + 8 * (register >> 1)) * COLUMNS + column + (register & 1);
+          store32(warp.registers, target + lane, result[at]! + f[addend + lane]!);
+        } else {
+          const at = ((lane >> 2) + 8 * register) * COLUMNS + column;
+          const bits = u[addend + lane]!;
+          const low = half.encode(result[at]! + half.values[bits & 0xffff]!);
+          u[target + lane] = low | (half.encode(result[at + 1]! + half.values[bits >>> 16]!) << 16);
+        }
+      }
+    }
+  };
+}
+
+function fragment(
+  decoder: Decoder,
+  operand: number,
+  registers: number,
+  perRegister: number,
+  place: (register: number, group: number, along: number) => number,
+): Fragment {
+  const rows = decoder.elements(operand, registers).map((element) => decoder.source(element, b32));
+  const places = Int32Array.from({ length: registers * LANES }, (_, at) => {
+    const [register, lane] = [at >> 5, at & 31];
+    return place(register, lane >> 2, (lane & 3) * perRegister);
+  });
+  return { rows, places };
+}
+
+const word = new Int32Array(1);
+const float = new Float32Array(word.buffer);
+
+/** The fragments as a matrix: a by rows, b by columns. */
+function spread(
+  { rows, places }: Fragment,
+  u: Uint32Array,
+  values: Float32Array | undefined,
+  matrix: Float64Array,
+): void {
+  for (let register = 0; register < rows.length; register++) {
+    const row = rows[register]!;
+    for (let lane = 0; lane < LANES; lane++) {
+      const at = places[register * LANES + lane]!;
+      const bits = u[row + lane]!;
+      if (values !== undefined) {
+        matrix[at] = values[bits & 0xffff]!;
+        matrix[at + 1] = values[bits >>> 16]!;
+      } else {
+        word[0] = bits & 0xffffe000; // The bits beyond tf32 are not looked at.
+        matrix[at] = float[0]!;
+      }
+    }
+  }
+}
+
+function multiply(depth: number): void {
+  for (let row = 0; row < ROWS; row++)
+    for (let column = 0; column < COLUMNS; column++) {
+      const [from, to] = [row * depth, column * depth];
+      let sum = 0;
+      for (let k = 0; k < depth; k++) sum += left[from + k]! * right[to + k]!;
+      result[row * COLUMNS + column] = sum;
+    }
+}

@@ -1,0 +1,17 @@
+/**
+ * @file One launch: what all its blocks share, and what it reports.
+ */
+import type { Region } from "../region.ts";
+
+export interface Launch {
+  readonly grid: readonly [number, number, number];
+  readonly block: readonly [number, number, number];
+  readonly threads: number;
+  readonly dynamicSharedMemory: number;
+  readonly parameters: Region;
+  readonly check: boolean;
+  readonly maxInstructions: number;
+  /** Warp instructions so far. */
+  instructions: number;
+  readonly prints: string[];
+}
