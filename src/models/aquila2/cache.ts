@@ -1,21 +1,23 @@
 /** @file The keys and values of the tokens so far, one pair of tensors a layer, written in place by the forward pass. */
+import { type RopeAngles, ropeAngles, ropeFrequencies } from "../../kernels/index.ts";
 import type { Device, Tensor } from "../../runtime/index.ts";
 import { ArgumentError } from "../../support/errors.ts";
 import type { ModelConfig } from "./config.ts";
 import type { ModelDType } from "./parameters.ts";
 import { type Positions, RotaryTables } from "./positions.ts";
 
-/** Room for `capacity` tokens of one sequence. Keys are stored after the rotary embedding; under a scheme, after each of the two. */
+/**
+ * Room for `capacity` tokens of one sequence. Keys are stored after the rotary embedding; under a scheme, which has two of them, once and
+ * before both.
+ */
 export class KeyValueCache implements Disposable {
   readonly capacity: number;
   /** Per layer, [capacity, kvHeads · headDim]. */
   readonly keys: readonly Tensor[];
   readonly values: readonly Tensor[];
-  /** Keys at their far positions; empty without a scheme. */
-  readonly farKeys: readonly Tensor[];
   readonly positions: Positions;
-  /** [capacity, ...] */
-  readonly rotary: RotaryTables;
+  /** By which queries and keys are turned before attention, or while attention loads them. Rows are the positions up to `capacity`. */
+  readonly rotation: { readonly before: RotaryTables } | { readonly onLoad: RopeAngles; readonly threshold: number };
   #length = 0;
 
   constructor(device: Device, config: ModelConfig, dtype: ModelDType, capacity: number, positions: Positions) {
@@ -31,8 +33,14 @@ export class KeyValueCache implements Disposable {
     this.keys = make();
     this.values = make();
     this.positions = positions;
-    this.rotary = new RotaryTables(device, config.headDim, positions, capacity);
-    this.farKeys = this.rotary.far ? make() : [];
+    const { rope, scheme } = positions;
+    if (scheme === undefined) {
+      this.rotation = { before: new RotaryTables(device, config.headDim, positions, capacity) };
+      return;
+    }
+    const frequencies = ropeFrequencies(rope, { headDim: config.headDim, sequenceLength: capacity });
+    const onLoad = ropeAngles(device, { frequencies, map: scheme, length: capacity });
+    this.rotation = { onLoad, threshold: scheme.threshold };
   }
 
   /** Tokens in the cache. */
@@ -54,7 +62,8 @@ export class KeyValueCache implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const tensor of [...this.keys, ...this.values, ...this.farKeys]) tensor.dispose();
-    this.rotary[Symbol.dispose]();
+    for (const tensor of [...this.keys, ...this.values]) tensor.dispose();
+    const tables = "before" in this.rotation ? this.rotation.before : this.rotation.onLoad;
+    tables[Symbol.dispose]();
   }
 }

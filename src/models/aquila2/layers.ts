@@ -2,16 +2,7 @@
  * @file The forward pass of a decoder on the kernels. Letters: M new tokens, N tokens with those of the cache, H hidden size,
  * Hq and Hk query and key heads, D head dim. One sequence at a time.
  */
-import {
-  add,
-  attention,
-  matmul,
-  piecewiseAttention,
-  type RopeTable,
-  rmsNorm,
-  rope,
-  swiglu,
-} from "../../kernels/index.ts";
+import { add, attention, matmul, piecewiseAttention, rmsNorm, rope, swiglu } from "../../kernels/index.ts";
 import type { Tensor } from "../../runtime/index.ts";
 import type { KeyValueCache } from "./cache.ts";
 import type { ModelConfig } from "./config.ts";
@@ -59,30 +50,28 @@ function attend(
   };
   const rows = (tensor: Tensor, from: number, to: number) => scope.keep(tensor.slice(0, from, to));
   const project = (weight: Tensor) => scope.keep(matmul({ a: x, b: weight, transposeB: true }));
-  const { near, far } = cache.rotary;
-  const rotate = (tensor: Tensor, table: RopeTable, out: Tensor) =>
-    rope({ x: tensor, ...table, startPosition: start, out });
-  const rotated = (tensor: Tensor, table: RopeTable) =>
-    rotate(tensor, table, scope.keep(x.device.empty([1, heads, tokens, headDim], x.dtype)));
   const cached = (tensors: readonly Tensor[], from: number, to: number) =>
     byHead(rows(tensors[layer]!, from, to), kvHeads);
+  const projectInto = (tensors: readonly Tensor[], weight: Tensor) =>
+    matmul({ a: x, b: weight, transposeB: true, out: rows(tensors[layer]!, start, end) });
 
   const queries = byHead(project(weights.query), heads);
-  const keys = byHead(project(weights.key), kvHeads);
-  rotate(keys, near.key, cached(cache.keys, start, end));
-  matmul({ a: x, b: weights.value, transposeB: true, out: rows(cache.values[layer]!, start, end) });
-
+  projectInto(cache.values, weights.value);
   const out = scope.keep(x.device.empty([tokens, heads * headDim], x.dtype));
-  const shared = { v: cached(cache.values, 0, end), causal: true, scale: headDim ** -0.5, out: byHead(out, heads) };
-  const q = rotated(queries, near.query);
-  const k = cached(cache.keys, 0, end);
-  if (far === undefined) {
-    attention({ q, k, ...shared });
+  const shared = { causal: true, scale: headDim ** -0.5, out: byHead(out, heads) };
+  const v = cached(cache.values, 0, end);
+  const { rotation } = cache;
+  if ("onLoad" in rotation) {
+    projectInto(cache.keys, weights.key);
+    const k = cached(cache.keys, 0, end);
+    piecewiseAttention({ q: queries, k, v, rope: rotation.onLoad, threshold: rotation.threshold, ...shared });
     return out;
   }
-  rotate(keys, far.key, cached(cache.farKeys, start, end));
-  const q2 = rotated(queries, far.query);
-  const k2 = cached(cache.farKeys, 0, end);
-  piecewiseAttention({ q1: q, k1: k, q2, k2, threshold: far.threshold, ...shared });
+  const { query, key } = rotation.before.near;
+  const q = scope.keep(x.device.empty([1, heads, tokens, headDim], x.dtype));
+  rope({ x: queries, ...query, startPosition: start, out: q });
+  const keys = byHead(project(weights.key), kvHeads);
+  rope({ x: keys, ...key, startPosition: start, out: cached(cache.keys, start, end) });
+  attention({ q, k: cached(cache.keys, 0, end), v, ...shared });
   return out;
 }
