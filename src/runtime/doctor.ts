@@ -3,10 +3,8 @@
  * as text. It looks through the same functions that `createDevice` uses, so what it says is what will happen.
  */
 
-import type { Assembler } from "./cuda/assembler.ts";
-import { ptxas } from "./cuda/assembler.ts";
-import type { CudaDriver } from "./cuda/driver.ts";
-import { cudaDriver } from "./cuda/driver.ts";
+import type { Assembler, CudaDriver } from "./cuda/index.ts";
+import { cudaDriver, prefersCuda, ptxas } from "./cuda/index.ts";
 import type { Optional } from "./node/modules.ts";
 import { isNode, nodeModules, packageDirectory, packageVersion } from "./node/modules.ts";
 import type { Browser } from "./node/programs.ts";
@@ -37,7 +35,7 @@ export interface DoctorReport {
   readonly browsers: readonly Browser[];
   /** What `createDevice({ backend: "auto" })` takes on this machine. */
   readonly auto: {
-    readonly backend: "webgpu" | "cpu";
+    readonly backend: "cuda" | "webgpu" | "cpu";
     readonly adapter: AdapterDescription | undefined;
     readonly reason: string;
   };
@@ -58,6 +56,7 @@ export async function doctor(): Promise<DoctorReport> {
     kind,
     found: "reason" in result ? result : { value: result.value.description },
   }));
+  const driver = await cudaDriver();
   return {
     system: await describeSystem(),
     packages: isNode ? await Promise.all(optionalPackages.map(describePackage)) : [],
@@ -66,9 +65,11 @@ export async function doctor(): Promise<DoctorReport> {
       userDrivers: user && `${user.variable}=${user.value}`,
     },
     adapters,
-    cuda: { driver: await cudaDriver(), ptxas: await ptxas() },
+    cuda: { driver, ptxas: await ptxas() },
     browsers: isNode ? await findBrowsers() : [],
-    auto: chooseAutomatically(adapters),
+    auto: prefersCuda(driver)
+      ? { backend: "cuda", adapter: undefined, reason: "a CUDA GPU comes first" }
+      : chooseAutomatically(adapters),
   };
 }
 
@@ -147,7 +148,7 @@ export function renderDoctor(report: DoctorReport): string {
         : describeAdapterLines(adapter.value),
     ),
     "CUDA",
-    `  ${found(cuda.driver, ({ version, deviceCount }) => `driver for CUDA ${version}, ${deviceCount} device(s); the cuda backend is not built yet`)}`,
+    `  ${found(cuda.driver, ({ version, deviceCount }) => `driver for CUDA ${version}, ${deviceCount} device(s)`)}`,
     `  ${found(cuda.ptxas, ({ path, version }) => `ptxas ${version} (${path})`)}`,
     "Browsers",
     ...(report.browsers.length > 0

@@ -6,8 +6,7 @@
 export type { Grid, LaunchValue, LaunchValues } from "./arguments.ts";
 export { CpuDevice, type CpuOptions } from "./cpu/device.ts";
 export { createDevice, type DeviceOptions } from "./create.ts";
-export type { Assembler } from "./cuda/assembler.ts";
-export type { CudaDriver } from "./cuda/driver.ts";
+export { type Assembler, CudaDevice, type CudaDriver, type CudaOptions, createCudaDevice } from "./cuda/index.ts";
 export { type Backend, Device, type LaunchOptions, type PrintHandler } from "./device.ts";
 export { type DoctorReport, doctor, type PackageReport, renderDoctor } from "./doctor.ts";
 export type { HostData, TensorBits, TensorValues } from "./elements.ts";

@@ -97,7 +97,7 @@ export default kernel({
     [["compile", "softmax", "--target", "wgsl", "--set", "COLUMN=1"], 1, /SETTING.*COLUMNS/],
     [["compile", "softmax"], 2, /--target/],
     [["generate", "x", "--model", "/nowhere", "--backend", "cpu"], 1, /\/nowhere/],
-    [["generate", "x", "--model", "test/fixtures/aquila2-tiny", "--backend", "cuda"], 1, /NOT_BUILT/],
+    [["generate", "x", "--model", "test/fixtures/aquila2-tiny", "--backend", "cuda"], 1, /NO_DRIVER/],
   ] as const)("%j exits with %i and says why", (words, code, message) => {
     const { status, stderr } = tilewright(...words);
     expect(stderr).toMatch(message);

@@ -46,7 +46,7 @@ describe("createDevice", () => {
   });
 
   it.each([
-    ["NOT_BUILT", 'the backend "cuda" is not built yet', { backend: "cuda" as const }],
+    ["NO_DRIVER", "emulate: true", { backend: "cuda" as const }],
     ["NOT_BUILT", 'the backend "wasm" is not built yet', { backend: "wasm" as const }],
     ["BACKEND", 'backend "metal" is unknown: use auto, cuda, webgpu, wasm or cpu', { backend: "metal" as Backend }],
     [

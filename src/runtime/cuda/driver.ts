@@ -1,10 +1,8 @@
-/**
- * @file Looks for NVIDIA's CUDA driver and for the assembler `ptxas`. Only looks: the CUDA backend that launches through the driver
- * is not built yet.
- */
+/** @file Looks for NVIDIA's CUDA driver and its GPUs, without opening one. */
 import type { Optional } from "../node/modules.ts";
-import { isNode, messageOf } from "../node/modules.ts";
-import { koffi } from "../node/vulkan.ts";
+import { requestedAdapter } from "../webgpu/adapter.ts";
+import { loadCudaLibrary } from "./library.ts";
+import { CUDA_SUCCESS, cudaError } from "./results.ts";
 
 export interface CudaDriver {
   /** The newest CUDA that the driver serves, for example "13.0". */
@@ -12,37 +10,26 @@ export interface CudaDriver {
   readonly deviceCount: number;
 }
 
-const libraryName = (): string => (process.platform === "win32" ? "nvcuda.dll" : "libcuda.so.1");
-
 /** Loads the driver library and asks it for its version and devices. */
 export async function cudaDriver(): Promise<Optional<CudaDriver>> {
-  if (!isNode) return { reason: "a page cannot reach the CUDA driver" };
-  const ffi = await koffi();
-  if ("reason" in ffi) return { reason: `the CUDA driver cannot be called: ${ffi.reason}` };
-  let library: ReturnType<typeof ffi.value.load>;
-  try {
-    library = ffi.value.load(libraryName());
-  } catch (error) {
-    return { reason: `no CUDA driver: ${libraryName()}: ${messageOf(error)}` };
+  const library = await loadCudaLibrary();
+  if ("reason" in library) return library;
+  const { functions } = library.value;
+  const [version, count] = [new Int32Array(1), new Int32Array(1)];
+  for (const [name, result] of [
+    ["cuInit", functions.cuInit(0)],
+    ["cuDriverGetVersion", functions.cuDriverGetVersion(version)],
+    ["cuDeviceGetCount", functions.cuDeviceGetCount(count)],
+  ] as const) {
+    if (result !== CUDA_SUCCESS)
+      return { reason: cudaError(library.value, name, result, "the CUDA driver is there but does not start").message };
   }
-  const call = (definition: string, ...values: unknown[]): void => {
-    const status = library.func(definition)(...values);
-    if (status !== 0) throw new Error(`${definition} returned ${String(status)}`);
+  const number = version[0]!;
+  return {
+    value: { version: `${Math.floor(number / 1000)}.${Math.floor((number % 1000) / 10)}`, deviceCount: count[0]! },
   };
-  try {
-    const version: [number] = [0];
-    const deviceCount: [number] = [0];
-    call("int cuInit(unsigned int flags)", 0);
-    call("int cuDriverGetVersion(_Out_ int *version)", version);
-    call("int cuDeviceGetCount(_Out_ int *count)", deviceCount);
-    const [number] = version;
-    return {
-      value: {
-        version: `${Math.floor(number / 1000)}.${Math.floor((number % 1000) / 10)}`,
-        deviceCount: deviceCount[0],
-      },
-    };
-  } catch (error) {
-    return { reason: `the CUDA driver is there but does not start: ${messageOf(error)}` };
-  }
 }
+
+/** Whether `auto` takes CUDA: there is a GPU, and the environment does not ask for a WebGPU adapter. */
+export const prefersCuda = (driver: Optional<CudaDriver>): boolean =>
+  "value" in driver && driver.value.deviceCount > 0 && requestedAdapter() === undefined;

@@ -13,6 +13,10 @@ interface Koffi {
     path: string | null,
     options?: { global?: boolean },
   ): { func(definition: string): (...values: unknown[]) => unknown };
+  /** Native memory, which is never freed. */
+  alloc(type: string, length: number): object;
+  address(pointer: object): bigint;
+  view(pointer: object, bytes: number): ArrayBuffer;
 }
 
 /** Where the Vulkan loader came from, or why there is none. */
