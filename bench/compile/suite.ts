@@ -31,26 +31,34 @@ interface Case {
   constants(target: Target): Readonly<Record<string, number | boolean>>;
 }
 
-const backendOf = (target: Target): "webgpu" | "cuda" => (target === "wgsl" ? "webgpu" : "cuda");
+const problemOf = (target: Target, headDim: number) => ({
+  backend: target === "wgsl" ? ("webgpu" as const) : ("cuda" as const),
+  dtype: "f16" as const,
+  headDim,
+  valueDim: headDim,
+  terms: 1,
+  plain: true,
+  causal: true,
+});
 
 const forward = (headDim: number): Case => ({
   kernel: "attention_forward",
   headDim,
   // A query length beyond every block size.
-  constants: (target) => ({ ...forwardConfiguration(backendOf(target), headDim, headDim, 4096) }),
+  constants: (target) => ({ ...forwardConfiguration(problemOf(target, headDim), 4096) }),
 });
 
 const larger: readonly Case[] = [
   {
     kernel: "attention_backward_keys_piecewise",
     headDim: 128,
-    constants: (target) => ({ ...backwardKeysConfiguration(backendOf(target), 128, 128, 2) }),
+    constants: (target) => ({ ...backwardKeysConfiguration({ ...problemOf(target, 128), terms: 2 }) }),
   },
   {
     kernel: "attention_split_paged",
     headDim: 128,
     constants: (target) => {
-      const problem = { backend: backendOf(target), dtype: "f16", headDim: 128, valueDim: 128, terms: 1 } as const;
+      const problem = problemOf(target, 128);
       const blocks = { ...splitConfiguration(problem, 8), ...pagedKeyBlock(problem, 16) };
       return { ...blocks, PAGE_SIZE: 16, PACK_HEADS: true };
     },

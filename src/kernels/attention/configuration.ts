@@ -1,6 +1,7 @@
 /**
  * @file Block sizes of the attention kernels, in one table with the reason for each entry.
  */
+import type { DType } from "../../ir/index.ts";
 import type { Backend } from "../../runtime/index.ts";
 import { nextPowerOfTwo } from "../../support/index.ts";
 
@@ -13,22 +14,48 @@ export interface BlockConfiguration {
   readonly NUM_WARPS?: number;
 }
 
-/** By backend, then by the largest tile extent of the head dims and by the number of the variant's terms. */
-type Table = Readonly<Record<Backend, (extent: number, terms: number) => BlockConfiguration>>;
+/** What the block sizes of a kernel depend on. */
+export interface HeadProblem {
+  readonly backend: Backend;
+  readonly dtype: DType;
+  readonly headDim: number;
+  readonly valueDim: number;
+  /** Number of the variant's terms. Default 1. */
+  readonly terms?: number;
+  /** Whether nothing but edges changes the logits and weights: other variants keep more in registers. Default false. */
+  readonly plain?: boolean;
+  readonly causal?: boolean;
+}
+
+interface Traits {
+  /** The largest tile extent of the head dims. */
+  readonly extent: number;
+  readonly terms: number;
+  /** Whether operands are of 16 bits: tensor cores multiply them, f32 is multiplied by the threads. */
+  readonly half: boolean;
+  /** Plain, with head dims that fill the tiles. */
+  readonly lean: boolean;
+  readonly causal: boolean;
+}
+
+type Table = Readonly<Record<Backend, (traits: Traits) => BlockConfiguration>>;
 
 const blocks = (BLOCK_M: number, BLOCK_N: number, NUM_WARPS?: number): BlockConfiguration =>
   NUM_WARPS === undefined ? { BLOCK_M, BLOCK_N } : { BLOCK_M, BLOCK_N, NUM_WARPS };
 
-// On CUDA: the largest tiles that ptxas takes for sm_80 without a spill, with f16 operands; 8 warps share the accumulators.
+// On CUDA: what ptxas takes for sm_80 without a spill (test/ptx/spills.test.ts). Of that, warps with many rows (128 rows by 4 warps: each
+// fragment of k and v that is loaded feeds 2 products of 16 rows), which only lean kernels have registers for; else 8 warps.
 const forwardTable: Table = {
-  cuda: (extent, terms) =>
-    extent <= 64
-      ? blocks(128, 64, 8)
-      : extent <= 128
-        ? blocks(128, terms === 1 ? 64 : 32, 8)
-        : blocks(64, 32 / terms, 8),
+  cuda({ extent, terms, half, lean, causal }) {
+    if (!half) return extent <= 64 ? blocks(64, 64, 8) : extent <= 128 ? blocks(64, 32, 8) : blocks(32, 32 / terms, 8);
+    if (extent <= 64) return blocks(128, 64, lean && terms === 1 ? 4 : 8);
+    if (extent > 128) return blocks(64, 32 / terms, 8);
+    // With 4 warps the causal kernel spills 24 bytes between its loops.
+    if (terms === 1) return blocks(128, 64, lean && !causal ? 4 : 8);
+    return lean ? blocks(64, 64, 4) : blocks(128, 32, 8);
+  },
   // One query a thread with its whole accumulator: fewer keys a step keep registers and pipeline creation in bounds.
-  webgpu: (extent) => (extent <= 64 ? blocks(64, 32) : blocks(64, 16)),
+  webgpu: ({ extent }) => (extent <= 64 ? blocks(64, 32) : blocks(64, 16)),
   wasm: () => blocks(64, 64),
   // The interpreter pays for each operation, not for each element: large tiles.
   cpu: () => blocks(128, 128),
@@ -36,45 +63,58 @@ const forwardTable: Table = {
 
 /** The kernel of dq: a gradient for each term beside the tiles of scores, weights' gradients and dout. */
 const queriesTable: Table = {
-  cuda: (extent, terms) =>
-    extent <= 64 ? blocks(64, 64, 4 * terms) : extent <= 128 ? blocks(64 / terms, 64, 8) : blocks(32, 32, 8),
-  webgpu: (extent) => (extent <= 64 ? blocks(32, 32) : blocks(16, 16)),
+  cuda({ extent, terms, half, lean }) {
+    if (!half)
+      return extent <= 64
+        ? blocks(64, 64 / terms, 8)
+        : extent <= 128
+          ? blocks(32, 32, 8)
+          : terms === 1
+            ? blocks(32, 16, 8)
+            : blocks(16, 16, 8);
+    if (extent > 128) return blocks(32, 32, 8);
+    if (terms === 1) return blocks(lean ? 128 : 64, 64, 8);
+    // Rows rather than keys: a row's q and dout stay, and the keys' tiles pass by all of them.
+    return extent <= 64 ? blocks(64, 64, 8) : lean ? blocks(64, 32, 8) : blocks(32, 64, 8);
+  },
+  webgpu: ({ extent }) => (extent <= 64 ? blocks(32, 32) : blocks(16, 16)),
   wasm: () => blocks(32, 32),
   cpu: () => blocks(64, 64),
 };
 
 /** The kernel of dk and dv, one gradient more, and that of the column sums. */
 const keysTable: Table = {
-  cuda: (extent, terms) =>
-    extent <= 64 ? blocks(64 / terms, 64, 8) : extent <= 128 && terms === 1 ? blocks(32, 64, 8) : blocks(32, 32, 8),
+  cuda({ extent, terms, half, lean }) {
+    if (!half) {
+      if (extent <= 64) return blocks(32, 64 / terms, 8);
+      return extent <= 128 ? blocks(32 / terms, 32, 8) : blocks(16, 16, 8);
+    }
+    if (extent <= 64) return terms === 1 ? blocks(64, lean ? 128 : 64, 8) : blocks(32, 64, 8);
+    return extent <= 128 && terms === 1 ? blocks(32, 64, 8) : blocks(32, 32, 8);
+  },
   webgpu: queriesTable.webgpu,
   wasm: queriesTable.wasm,
   cpu: queriesTable.cpu,
 };
 
-const largestExtent = (headDim: number, valueDim: number): number =>
-  Math.max(tileExtent(headDim), tileExtent(valueDim));
+function traitsOf({ dtype, headDim, valueDim, terms = 1, plain = false, causal = false }: HeadProblem): Traits {
+  const [head, value] = [tileExtent(headDim), tileExtent(valueDim)];
+  const lean = plain && head === headDim && value === valueDim;
+  return { extent: Math.max(head, value), terms, half: dtype !== "f32", lean, causal };
+}
 
 /** Block sizes for `queries` rows; never more rows than the next power of two, since a decoding step has one. */
-export function forwardConfiguration(
-  backend: Backend,
-  headDim: number,
-  valueDim: number,
-  queries: number,
-  terms = 1,
-): BlockConfiguration {
-  const { BLOCK_M, BLOCK_N, NUM_WARPS } = forwardTable[backend](largestExtent(headDim, valueDim), terms);
+export function forwardConfiguration(problem: HeadProblem, queries: number): BlockConfiguration {
+  const { BLOCK_M, BLOCK_N, NUM_WARPS } = forwardTable[problem.backend](traitsOf(problem));
   const rows = Math.min(BLOCK_M, Math.max(smallestExtent, nextPowerOfTwo(queries)));
   return blocks(rows, BLOCK_N, NUM_WARPS === undefined ? undefined : Math.max(1, (NUM_WARPS * rows) / BLOCK_M));
 }
 
 /** Block sizes of the kernel of dq. */
-export const backwardQueriesConfiguration = (backend: Backend, headDim: number, valueDim: number, terms = 1) =>
-  queriesTable[backend](largestExtent(headDim, valueDim), terms);
+export const backwardQueriesConfiguration = (problem: HeadProblem) => queriesTable[problem.backend](traitsOf(problem));
 
 /** Block sizes of the kernel of dk and dv, and of the column sums. */
-export const backwardKeysConfiguration = (backend: Backend, headDim: number, valueDim: number, terms = 1) =>
-  keysTable[backend](largestExtent(headDim, valueDim), terms);
+export const backwardKeysConfiguration = (problem: HeadProblem) => keysTable[problem.backend](traitsOf(problem));
 
 /** Block sizes that take the place of the above where dropout counts in 64 bits: ten words for each weight are kept from round to round. */
 export const wideDropoutConfiguration = (backend: Backend): Partial<BlockConfiguration> => {

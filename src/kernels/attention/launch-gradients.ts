@@ -7,7 +7,7 @@ import { termsOf } from "./variant.ts";
 
 /** Enqueues the kernel of the gradient of `bias`, which the call's variant reads: its shape and dtype. */
 export function launchBiasGradient(
-  { check: { device }, kernels, values, constants, queryShape, valueDim }: Call,
+  { check: { device }, kernels, values, constants, queryShape, valueDim, dtype }: Call,
   bias: Tensor,
   dout: Tensor,
   statistics: Tensor,
@@ -16,8 +16,9 @@ export function launchBiasGradient(
   const dbias = device.empty(bias.shape, bias.dtype);
   if (dbias.size === 0) return dbias;
   const repeats = bias.shape[2] === 1;
-  const problem = [device.backend, queryShape[3], valueDim, termsOf(kernels.variant).length] as const;
-  const blocks = repeats ? backwardKeysConfiguration(...problem) : backwardQueriesConfiguration(...problem);
+  const terms = termsOf(kernels.variant).length;
+  const problem = { backend: device.backend, dtype, headDim: queryShape[3], valueDim, terms };
+  const blocks = repeats ? backwardKeysConfiguration(problem) : backwardQueriesConfiguration(problem);
   const options = { constants: { ...blocks, ...constants } };
   const kernel = repeats ? kernels.rowBiasGradient : kernels.biasGradient;
   device.launch(kernel, { ...values, dout, statistics, dbias }, options);

@@ -10,15 +10,18 @@ import {
   backwardKeysConfiguration,
   backwardQueriesConfiguration,
   forwardConfiguration,
+  type HeadProblem,
   headConstants,
   wideDropoutConfiguration,
 } from "./configuration.ts";
+import { dense } from "./dense.ts";
 import { withDropout } from "./dropout.ts";
 import { attentionForward } from "./forward.ts";
 import { launchBiasGradient, launchSinksGradient } from "./launch-gradients.ts";
 import { launchSplit, shouldPack } from "./launch-split.ts";
 import { type Modifier, modifiersOf, type VariantArguments } from "./modifiers.ts";
 import { canPackHeads } from "./pack-heads.ts";
+import { piecewise } from "./piecewise.ts";
 import { attentionSplit } from "./split-kv.ts";
 import { countedPrograms, defaultSplits, processors } from "./splits.ts";
 import { attentionTotal } from "./total.ts";
@@ -174,6 +177,24 @@ function dropoutValues(check: ArgumentChecker, dropout: DropoutArguments | undef
   return { values: { probability, seed, offset }, constants };
 }
 
+/** What the block sizes of the call's kernels depend on. */
+export const problemOf = ({
+  check,
+  kernels: { variant },
+  queryShape,
+  valueDim,
+  dtype,
+  constants,
+}: Call): HeadProblem => ({
+  backend: check.device.backend,
+  dtype,
+  headDim: queryShape[3],
+  valueDim,
+  terms: termsOf(variant).length,
+  plain: variant.name === dense.name || variant.name === piecewise.name,
+  causal: constants.CAUSAL === true,
+});
+
 /** Enqueues the forward kernel; where queries are few, that of split-KV attention. `splits`: the default heuristic's where undefined. */
 export function launchForward(call: Call, given: Tensor | undefined, splits?: number): { out: Tensor; lse: Tensor } {
   const { check, kernels, constants, queryShape, valueDim, dtype, sinks } = call;
@@ -195,7 +216,7 @@ export function launchForward(call: Call, given: Tensor | undefined, splits?: nu
       lse,
     );
   } else {
-    const blocks = forwardConfiguration(device.backend, queryShape[3], valueDim, queryShape[2], terms);
+    const blocks = forwardConfiguration(problemOf(call), queryShape[2]);
     device.launch(kernels.forward, { ...values, out, lse }, { constants: { ...blocks, ...constants } });
   }
   return { out, lse };
@@ -215,13 +236,12 @@ function planOf({ check, kernels, queryShape, keyShape }: Call, splits: number |
 }
 
 /** Enqueues the kernel of column sums: f32 [B, Hq, N]. They are those of the undropped weights, with dropout too. */
-export function launchTotal({ check, kernels, values, constants, ...call }: Call, lse: Tensor): Tensor {
-  const { queryShape, keyShape, valueDim } = call;
+export function launchTotal(call: Call, lse: Tensor): Tensor {
+  const { check, kernels, values, constants, queryShape, keyShape } = call;
   const { device } = check;
   const total = device.empty([queryShape[0], queryShape[1], keyShape[2]], "f32");
   if (total.size > 0) {
-    const terms = termsOf(kernels.variant).length;
-    const blocks = backwardKeysConfiguration(device.backend, queryShape[3], valueDim, terms);
+    const blocks = backwardKeysConfiguration(problemOf(call));
     device.launch(kernels.total, { ...values, lse, total }, { constants: { ...blocks, ...constants } });
   }
   return total;
@@ -241,8 +261,8 @@ export function launchBackward(
 
   const { variant } = kernels;
   const [queryNames, keyNames] = [tensorNames(variant, "queries"), tensorNames(variant, "keys")];
-  const problem = [device.backend, headDim, valueDim, termsOf(variant).length] as const;
-  const [byQueries, byKeys] = [backwardQueriesConfiguration(...problem), backwardKeysConfiguration(...problem)];
+  const problem = problemOf(call);
+  const [byQueries, byKeys] = [backwardQueriesConfiguration(problem), backwardKeysConfiguration(problem)];
   const statistics = device.empty([2, batch, queryHeads, queries], "f32");
   const dq = device.empty([queryNames.length, ...queryShape], dtype);
   const dkv = device.empty([keyNames.length + 1, ...keyShape.slice(0, 3), Math.max(headDim, valueDim)], dtype);

@@ -2,10 +2,10 @@
  * @file Into how many parts the keys are split where the caller does not say, and the blocks of a split, in tables with the reason for
  * each entry.
  */
-import { type DType, elementBytes } from "../../ir/index.ts";
+import { elementBytes } from "../../ir/index.ts";
 import type { Backend } from "../../runtime/index.ts";
 import { ceilDiv, nextPowerOfTwo } from "../../support/index.ts";
-import { tileExtent } from "./configuration.ts";
+import { type HeadProblem, tileExtent } from "./configuration.ts";
 
 /** How many blocks run at once. Devices do not tell, so a typical one stands for each backend. */
 export const processors: Readonly<Record<Backend, number>> = {
@@ -67,12 +67,7 @@ export const countedPrograms = (batch: number, heads: number, rows: number): num
 export const packsHeads = (queries: number, group: number): boolean => group > 1 && queries <= countedQueries / 2;
 
 /** What the blocks of a kernel depend on. */
-export interface SplitProblem {
-  readonly backend: Backend;
-  readonly dtype: DType;
-  readonly headDim: number;
-  readonly valueDim: number;
-  /** Number of the variant's terms. */
+export interface SplitProblem extends HeadProblem {
   readonly terms: number;
   /** Whether keys are turned while they are loaded (raw-keys.ts). Default false. */
   readonly turned?: boolean;
