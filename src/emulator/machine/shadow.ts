@@ -181,7 +181,7 @@ export class Shadow {
     const did = afterRead ? "read it" : `wrote it (line ${this.#lines[granule]})`;
     const messages: Partial<Record<PtxFaultCode, string>> = {
       PTX_COPY_NOT_AWAITED: `${place} into which cp.async copies (line ${this.#lines[granule]}): the thread that started the copy has not waited for it (cp.async.wait_group)`,
-      PTX_UNINITIALISED_SHARED: `${place}, which nobody has written`,
+      PTX_UNINITIALISED_SHARED: `${place}, which nobody has written (or not yet, if a barrier is missing)`,
       PTX_SHARED_RACE: `${place}: warp ${other} ${did} with no barrier in between`,
       PTX_WARP_HAZARD: `${place}: another lane of the warp ${did} with no bar.warp.sync (__syncwarp) in between`,
     };

@@ -71,11 +71,12 @@ export function forRegions(
   for (let lane = 0; lane < LANES; lane++) if ((mask >>> lane) & 1) act(locate(warp, 1 << lane)!, 1 << lane);
 }
 
+/** Sums wrap as 32- or 64-bit numbers do; what would be beyond 2^63 comes out negative, where no memory is. */
 const addressOf = ({ base, offset }: Place, warp: Warp, lane: number): number => {
   if (base === undefined) return offset;
-  const { u } = warp.registers;
-  if (base.bits === 32) return u[base.row + lane]! + offset;
-  return u[base.row + 2 * lane]! + u[base.row + 2 * lane + 1]! * 4294967296 + offset;
+  const { i, u } = warp.registers;
+  if (base.bits === 32) return (i[base.row + lane]! + offset) >>> 0;
+  return u[base.row + 2 * lane]! + i[base.row + 2 * lane + 1]! * 4294967296 + offset;
 };
 
 function misaligned(warp: Warp, lane: number, address: number, bytes: number, where: string): never {
