@@ -96,7 +96,8 @@ export const libraryKernels: Readonly<Record<string, LibraryKernel>> = Object.fr
     rotatedPiecewiseBackwardKeysKernel,
     "PiecewiseAttention with RoPE in the load, gradients of keys and values",
     { T: "f16" },
-    wideTerms,
+    // With 64 queries ptxas spills 32 bytes in f32.
+    { ...wideTerms, BLOCK_N: 32 },
   ),
   entry(attentionSplitKernel, "attention over a part of the keys (flash decoding)", { T: "f16" }, decoding),
   entry(piecewiseSplitKernel, "PiecewiseAttention over a part of the keys", { T: "f16" }, decoding),
