@@ -9,9 +9,11 @@ import type { Chart } from "./plot.ts";
 
 const panelWidth = 430;
 const map = { left: 60, top: 80, size: 340 };
-const sums = { top: map.top + map.size + 60, height: 130 };
+const sums = { top: map.top + map.size + 70, height: 130 };
 /** Shares of attention below 10^floor look alike. */
 const floor = -4;
+/** So do keys that get less than this from all queries together: the last ones, which few queries see. */
+const leastSum = 0.01;
 
 export function attentionChart(report: AttentionPictureReport): Chart {
   const { layer, head, length, binSize, trainedLength, pictures } = report;
@@ -26,10 +28,8 @@ export function attentionChart(report: AttentionPictureReport): Chart {
     splitLine: { show: false },
   });
   const everySum = pictures.flatMap(({ totalAttention }) => totalAttention.filter((sum) => sum > 0));
-  const sumRange = {
-    min: 10 ** Math.floor(Math.log10(Math.min(...everySum))),
-    max: 10 ** Math.ceil(Math.log10(Math.max(...everySum))),
-  };
+  const least = Math.max(leastSum, 10 ** Math.floor(Math.log10(Math.min(...everySum))));
+  const most = 10 ** Math.ceil(Math.log10(Math.max(...everySum)));
 
   const option: EChartsOption = {
     title: [
@@ -86,7 +86,8 @@ export function attentionChart(report: AttentionPictureReport): Chart {
           (_, i): YAXisComponentOption => ({
             gridIndex: pictures.length + i,
             type: "log",
-            ...sumRange,
+            min: least,
+            max: most,
             name: i === 0 ? "attention that a key gets, in total" : "",
             nameTextStyle: { align: "left" },
           }),
@@ -103,7 +104,7 @@ export function attentionChart(report: AttentionPictureReport): Chart {
           showSymbol: false,
           lineStyle: { width: 0.7 },
           color: "#b5284a",
-          data: totalAttention.map((sum, key) => [key, Number(sum.toPrecision(4))]),
+          data: totalAttention.map((sum, key) => [key, Number(Math.max(sum, least).toPrecision(4))]),
         }),
       ),
     ],
