@@ -3,7 +3,7 @@
  * conformance suite covers PTX too. The emulator looks for races, uninitialised shared memory and accesses out of bounds; any of them throws.
  */
 import { type CompiledKernel, compile } from "../../src/codegen/index.ts";
-import type { Argument } from "../../src/interpreter/index.ts";
+import type { Argument, Arguments } from "../../src/interpreter/index.ts";
 import { type DType, elementBytes } from "../../src/ir/index.ts";
 import { passedStrides, resolveArguments, resolveGrid } from "../../src/runtime/arguments.ts";
 import { Device, type LaunchOptions } from "../../src/runtime/device.ts";
@@ -36,12 +36,21 @@ class ArrayStorage implements Storage {
   free(): void {}
 }
 
+type Run = (compiled: CompiledKernel, launch: { arguments: Arguments; grid: readonly number[] }) => unknown;
+
 export class PtxEmulatorDevice extends Device {
+  readonly #run: Run;
   readonly backend = "cuda";
   readonly name = "PTX emulator";
   readonly #compiled = new Specializer<CompiledKernel>((kernel, specialization) =>
     compile(kernel, "sm_80", specialization),
   );
+
+  /** `run` executes a launch: in ptxemu, unless told. */
+  constructor(run: Run = runPtx) {
+    super();
+    this.#run = run;
+  }
 
   protected allocate(dtype: DType, count: number): Storage {
     return new ArrayStorage(dtype, count);
@@ -58,7 +67,7 @@ export class PtxEmulatorDevice extends Device {
       const { data } = tensor.storage as ArrayStorage;
       return [name, { data, offset: tensor.offset, shape: tensor.shape, strides: passedStrides(tensor) }];
     });
-    if (!grid.includes(0)) runPtx(compiled, { arguments: Object.fromEntries(given), grid });
+    if (!grid.includes(0)) this.#run(compiled, { arguments: Object.fromEntries(given), grid });
   }
 
   async synchronize(): Promise<void> {}
