@@ -46,7 +46,6 @@ describe("createDevice", () => {
   });
 
   it.each([
-    ["NO_DRIVER", "emulate: true", { backend: "cuda" as const }],
     ["NOT_BUILT", 'the backend "wasm" is not built yet', { backend: "wasm" as const }],
     ["BACKEND", 'backend "metal" is unknown: use auto, cuda, webgpu, wasm or cpu', { backend: "metal" as Backend }],
     [
@@ -56,6 +55,12 @@ describe("createDevice", () => {
     ],
   ])("refuses with %s: %s", async (code, message, options) => {
     await expect(createDevice(options)).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
+  });
+
+  it("refuses cuda without the driver or the device asked for", async () => {
+    await expect(createDevice({ backend: "cuda", ordinal: 99 })).rejects.toMatchObject({
+      code: expect.stringMatching(/^NO_(DRIVER|DEVICE)$/),
+    });
   });
 
   it("keeps to WebGPU's default limits and no feature when told so", async () => {
