@@ -40,6 +40,8 @@ export interface ReferencePositions {
   distance?(i: number, j: number): number;
   /** Multiplies the logits of query i. */
   logitFactor?(i: number): number;
+  /** Sees the weights of each query, one for each key that it sees. */
+  onWeights?(layer: number, head: number, query: number, weights: Float64Array): void;
 }
 
 /**
@@ -50,7 +52,7 @@ export interface ReferencePositions {
 export function referenceLogits(
   { config, weights }: ReferenceModel,
   ids: readonly number[],
-  { frequencies, pairs, distance = (i, j) => i - j, logitFactor = () => 1 }: ReferencePositions = {},
+  { frequencies, pairs, distance = (i, j) => i - j, logitFactor = () => 1, onWeights }: ReferencePositions = {},
 ): Float64Array {
   const { hiddenSize, heads, kvHeads, headDim, intermediateSize, vocabSize } = config;
   const weight = (name: string): Float64Array => weights.get(`${name}.weight`)!;
@@ -91,7 +93,7 @@ export function referenceLogits(
     }
     return phase;
   };
-  const attention = (q: Float64Array, k: Float64Array, v: Float64Array): Float64Array => {
+  const attention = (layer: number, q: Float64Array, k: Float64Array, v: Float64Array): Float64Array => {
     const out = new Float64Array(tokens * heads * headDim);
     for (let h = 0; h < heads; h++) {
       const kvHead = Math.floor(h / (heads / kvHeads));
@@ -111,10 +113,11 @@ export function referenceLogits(
         const max = Math.max(...scores);
         const exponentials = scores.map((score) => Math.exp(score - max));
         const total = exponentials.reduce((sum, value) => sum + value, 0);
+        const weights = exponentials.map((value) => value / total);
+        onWeights?.(layer, h, m, weights);
         for (let n = 0; n <= m; n++) {
           for (let d = 0; d < headDim; d++) {
-            out[(m * heads + h) * headDim + d]! +=
-              (exponentials[n]! / total) * v[(n * kvHeads + kvHead) * headDim + d]!;
+            out[(m * heads + h) * headDim + d]! += weights[n]! * v[(n * kvHeads + kvHead) * headDim + d]!;
           }
         }
       }
@@ -133,7 +136,7 @@ export function referenceLogits(
     const q = linear(attended, name("self_attn.q_proj"), hiddenSize, heads * headDim);
     const k = linear(attended, name("self_attn.k_proj"), hiddenSize, kvHeads * headDim);
     const v = linear(attended, name("self_attn.v_proj"), hiddenSize, kvHeads * headDim);
-    const projected = linear(attention(q, k, v), name("self_attn.o_proj"), heads * headDim, hiddenSize);
+    const projected = linear(attention(layer, q, k, v), name("self_attn.o_proj"), heads * headDim, hiddenSize);
     x = x.map((value, i) => value + projected[i]!);
 
     const fed = rmsNorm(x, name("post_attention_layernorm"));
