@@ -12,6 +12,7 @@ import { addCompile } from "./compile/suite.ts";
 import { addDecode } from "./decode/suite.ts";
 import { addMemory } from "./memory/suite.ts";
 import { addProducts } from "./products/suite.ts";
+import { addPtx } from "./ptx/suite.ts";
 
 const program = new Command("npm run bench --").description("measure Tilewright; each suite has its own --help");
 for (const add of [
@@ -24,6 +25,7 @@ for (const add of [
   addMemory,
   addProducts,
   addDecode,
+  addPtx,
 ])
   add(program);
 await program.parseAsync();

@@ -1,6 +1,6 @@
 /**
  * No attention kernel spills with the block sizes that the operators give it. Assembling takes a second each, so here is a sample of the
- * fullest ones; `npm run bench -- ptx` does all of them.
+ * fullest ones; `npm run bench -- ptx --all` does all of them.
  */
 import { expect, it } from "vitest";
 import { compileShipped, describeShipped, type Shipped } from "../../bench/ptx/shipped.ts";
