@@ -6,6 +6,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^tilewright$/, replacement: source("index.ts") },
+      { find: /^tilewright\/emulator$/, replacement: source("emulator/index.ts") },
       { find: /^tilewright\/kernels$/, replacement: source("kernels/index.ts") },
       { find: /^tilewright\/models\/aquila2$/, replacement: source("models/aquila2/index.ts") },
     ],

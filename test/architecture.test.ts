@@ -19,7 +19,7 @@ const order = [
   "cli",
 ];
 /** What must bundle for a page and run anywhere. */
-const core = new Set(["support", "ir", "dsl", "passes", "layout", "codegen", "interpreter"]);
+const core = new Set(["support", "ir", "dsl", "passes", "layout", "codegen", "interpreter", "emulator"]);
 
 const files = (readdirSync(root, { recursive: true }) as string[]).filter((name) => name.endsWith(".ts"));
 const textOf = (file: string): string => readFileSync(join(root, file), "utf8");
