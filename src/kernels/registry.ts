@@ -40,7 +40,7 @@ import { embeddingBackwardKernel, embeddingKernel, embeddingSortKernel } from ".
 import { matmulKernel } from "./matmul/kernel.ts";
 import { columnSumKernel } from "./reduction/kernel.ts";
 import { rmsNormBackwardKernel, rmsNormKernel, rmsNormWeightGradientKernel } from "./rms-norm/kernel.ts";
-import { ropeGatheredKernel, ropeKernel } from "./rope/kernel.ts";
+import { ropeGatheredInPlaceKernel, ropeGatheredKernel, ropeInPlaceKernel, ropeKernel } from "./rope/kernel.ts";
 import { softmaxKernel } from "./softmax/kernel.ts";
 import { swigluBackwardKernel, swigluKernel } from "./swiglu/kernel.ts";
 
@@ -123,7 +123,9 @@ export const libraryKernels: Readonly<Record<string, LibraryKernel>> = Object.fr
   entry(rmsNormWeightGradientKernel, "gradient of RMSNorm's weight, one partial sum a group of rows"),
   entry(columnSumKernel, "sums of the columns of a matrix, in a fixed order", { T: "f32" }),
   entry(ropeKernel, "rotary position embedding and its inverse"),
+  entry(ropeInPlaceKernel, "rotary position embedding, in place"),
   entry(ropeGatheredKernel, "rotary position embedding at given positions"),
+  entry(ropeGatheredInPlaceKernel, "rotary position embedding at given positions, in place"),
   entry(swigluKernel, "silu(gate) · up"),
   entry(swigluBackwardKernel, "gradients of silu(gate) · up"),
   entry(embeddingKernel, "rows of an embedding table", { T: "f16", W: "f16" }),

@@ -74,6 +74,9 @@ describe.each(devices)("rope on %s", (_, options) => {
     };
     await expectClose(turn(tensor), 1);
     await expectClose(turn(tensor, { inverse: true }), -1);
+    const bits = await turn(tensor).readRaw();
+    expect(turn(tensor, { out: tensor })).toBe(tensor);
+    expect(await tensor.readRaw(), "in place").toEqual(bits);
   });
 
   it.each(["half", "interleaved"] as const)("%s: x and out with any strides", async (layout) => {

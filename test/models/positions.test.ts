@@ -110,14 +110,17 @@ describe("logits by the f64 reference, whole, in parts and token by token", () =
   test.each(cases)("%s", async (_, options, expected) => {
     const whole = await model.logits(ids, options);
     expect(largestDifference(whole, referenceLogits(reference, ids, expected))).toBeLessThanOrEqual(tolerance);
-    using cache = model.createCache(ids.length, options);
-    const rows: number[] = [];
-    for (const part of [ids.slice(0, 20), ...ids.slice(20, 26).map((id) => [id]), ids.slice(26)]) {
-      using result = model.forward(part, cache);
-      rows.push(...(await result.read()));
+    for (const keys of ["raw", "turned"] as const) {
+      using cache = model.createCache(ids.length, { ...options, keys });
+      expect(cache.farKeys.length).toBe(options.scheme && keys === "turned" ? model.config.layers : 0);
+      const rows: number[] = [];
+      for (const part of [ids.slice(0, 20), ...ids.slice(20, 26).map((id) => [id]), ids.slice(26)]) {
+        using result = model.forward(part, cache);
+        rows.push(...(await result.read()));
+      }
+      // The same sums in another order: a few units of f32 at logits of up to 20.
+      expect(largestDifference(rows, whole), keys).toBeLessThanOrEqual(tolerance / 10);
     }
-    // The same sums in another order: a few units of f32 at logits of up to 20.
-    expect(largestDifference(rows, whole)).toBeLessThanOrEqual(tolerance / 10);
   });
 
   test("dynamic and yarn, with the frequencies that their own tests vouch for", async () => {
@@ -178,6 +181,7 @@ test("mistakes are named", async () => {
   );
   const broken = { name: "own", threshold: 1, farQuery: () => Number.NaN, farKey: () => 0 };
   expect((await errorOf(() => model.logits(ids, { scheme: broken }))).message).toMatch(/own: farQuery\(0\) is NaN/);
+  expect((await errorOf(() => model.createCache(4, { keys: "both" as never }))).message).toMatch(/keys are "both"/);
 });
 
 describe("positions as text", () => {

@@ -100,7 +100,7 @@ function channelsOfParts(
 interface AngleTile<R extends number> {
   readonly side: Side;
   readonly term: number;
-  /** Rows [row, row + rows) of the side. `exist`: none lies outside. */
+  /** Rows [row, row + rows) of the side. `exist`: all of them are keys that the tables hold. */
   readonly row: RuntimeIndex;
   readonly rows: R;
   readonly exist: boolean;
@@ -119,7 +119,8 @@ function anglesOf<R extends number>(
     const matrix = tables.at(i) as TensorView<"f32", 2>;
     if (side === "keys") return matrix.load([row, 0], [rows, PAIRS], { inBounds: [exist, !PAD_PAIRS] });
     if (at.packed) return gatherTable(matrix, packedQueries(at, row, rows).add(offset as never) as never, PAIRS);
-    return matrix.load([row.add(offset), 0], [rows, PAIRS], { inBounds: [exist, !PAD_PAIRS] });
+    // A sequence of its own length (packed, padded, paged) may be shorter than its queries: the first of them have no position.
+    return matrix.load([row.add(offset), 0], [rows, PAIRS], { inBounds: [false, !PAD_PAIRS] });
   };
   return { cos: table(0), sin: table(1) };
 }

@@ -6,7 +6,7 @@
 export { overrideRopeConfig, type RopeConfigOptions, readRopeConfig, ropeTypes } from "./config.ts";
 export type { RopeParameters } from "./config-keys.ts";
 export * from "./frequencies.ts";
-export { ropeGatheredKernel, ropeKernel } from "./kernel.ts";
+export { ropeGatheredInPlaceKernel, ropeGatheredKernel, ropeInPlaceKernel, ropeKernel } from "./kernel.ts";
 export * from "./operator.ts";
 export * from "./position-maps.ts";
 export * from "./table.ts";

@@ -2,6 +2,8 @@
  * @file Rotary position embedding (Su et al., arXiv 2104.09864): a pair of channels turns by the angle position · theta_i, whose cosine and
  * sine come from tables [positions, d/2]. Half-split: channel i of the first half turns with channel i of the second; INTERLEAVED: 2i with
  * 2i + 1. The channels after the first d pass. With INVERSE it turns back by the same angle, which is also the gradient.
+ *
+ * A kernel for another tensor and one in place: WebGPU forbids that one buffer is read as one argument and written as another.
  */
 import {
   type BodyParameters,
@@ -46,12 +48,12 @@ const constants = {
   INVERSE: false,
   INTERLEAVED: false,
 };
-const params = {
+const inPlace = {
   x: tl.tensor("T", 4),
   cos: tl.tensor("f32", 2),
   sin: tl.tensor("f32", 2),
-  out: tl.tensor("T", 4),
 };
+const params = { ...inPlace, out: tl.tensor("T", 4) };
 type Integer = Scalar<"i32">;
 /** A tile of a table for rows of x from `row` of batch `batch` on. */
 type RowsOf<P> = <R extends number, W extends number>(
@@ -60,16 +62,21 @@ type RowsOf<P> = <R extends number, W extends number>(
   at: { readonly row: Integer; readonly batch: Integer; readonly shape: readonly [R, W] },
 ) => Tile<"f32", readonly [R, W]>;
 
-/** The kernel over a rule that says which row of the tables belongs to a row of x; `own` are its parameters. */
-function ropeKernelOf<const P extends ParameterSpecs>(
+/** The kernels over a rule that says which row of the tables belongs to a row of x; `own` are its parameters. */
+const ropeKernelsOf = <const P extends ParameterSpecs>(name: string, own: P, rowsOf: RowsOf<BodyParameters<P>>) => ({
+  toOther: ropeKernelOf(name, { ...params, ...own }, rowsOf as RowsOf<any>),
+  inPlace: ropeKernelOf(`${name}_in_place`, { ...inPlace, ...own }, rowsOf as RowsOf<any>),
+});
+
+function ropeKernelOf<P extends ParameterSpecs>(
   name: string,
-  own: P,
-  rowsOf: RowsOf<BodyParameters<P>>,
-): KernelDefinition<typeof constants, typeof params & P> {
+  parameters: P,
+  rowsOf: RowsOf<any>,
+): KernelDefinition<typeof constants, P> {
   const definition: KernelDefinition<any, any> = kernel({
     name,
     constants,
-    params: { ...params, ...own } as typeof params,
+    params: parameters as unknown as typeof params,
     grid: (p, { BLOCK_T }) => [tl.cdiv(p.x.shape(2), BLOCK_T), p.x.shape(1), p.x.shape(0)],
     body(p, { BLOCK_T, HALF_DIM, REST_DIM, INVERSE, INTERLEAVED }) {
       const row = tl.programId(0).mul(BLOCK_T);
@@ -82,14 +89,16 @@ function ropeKernelOf<const P extends ParameterSpecs>(
         rowsOf(p as never, table, { row, batch, shape: [BLOCK_T, HALF_DIM] });
       const cos = angles(p.cos);
       const sin = INVERSE ? angles(p.sin).neg() : angles(p.sin);
+      const isInPlace = !("out" in parameters);
+      const out = isInPlace ? p.x : p.out;
       const store = (isSecond: boolean, tile: typeof first) =>
-        membersOf(p.out, isSecond, pairs).at(batch, head).store([row, 0], tile.to(p.out.dtype));
+        membersOf(out, isSecond, pairs).at(batch, head).store([row, 0], tile.to(out.dtype));
       store(false, first.mul(cos).sub(second.mul(sin)));
       store(true, second.mul(cos).add(first.mul(sin)));
-      if (REST_DIM > 0) {
+      if (REST_DIM > 0 && !isInPlace) {
         const turned = p.cos.shape(1).mul(2);
         const rest = restOf(p.x, turned).at(batch, head).load([row, 0], [BLOCK_T, REST_DIM]);
-        restOf(p.out, turned).at(batch, head).store([row, 0], rest);
+        restOf(out, turned).at(batch, head).store([row, 0], rest);
       }
     },
   });
@@ -97,12 +106,14 @@ function ropeKernelOf<const P extends ParameterSpecs>(
 }
 
 /** Row t of x has position `start` + t. */
-export const ropeKernel = ropeKernelOf("rope", { start: tl.scalar("i32") }, (p, table, { row, shape }) =>
-  table.load([row.add(p.start), 0], shape),
+export const { toOther: ropeKernel, inPlace: ropeInPlaceKernel } = ropeKernelsOf(
+  "rope",
+  { start: tl.scalar("i32") },
+  (p, table, { row, shape }) => table.load([row.add(p.start), 0], shape),
 );
 
 /** Row t of batch b of x has position `positions[b, t]`. One outside of the tables fails an assertion on the device. */
-export const ropeGatheredKernel = ropeKernelOf(
+export const { toOther: ropeGatheredKernel, inPlace: ropeGatheredInPlaceKernel } = ropeKernelsOf(
   "rope_gathered",
   { positions: tl.tensor("i32", 2) },
   (p, table, { row, batch, shape: [rows, columns] }) => {

@@ -2,7 +2,7 @@
 import type { Tensor } from "../../runtime/index.ts";
 import { nextPowerOfTwo } from "../../support/index.ts";
 import { ArgumentChecker, floatDTypes } from "../support/arguments.ts";
-import { ropeGatheredKernel, ropeKernel } from "./kernel.ts";
+import { ropeGatheredInPlaceKernel, ropeGatheredKernel, ropeInPlaceKernel, ropeKernel } from "./kernel.ts";
 import type { RopeTable } from "./table.ts";
 
 export interface RopeArguments extends RopeTable {
@@ -14,7 +14,7 @@ export interface RopeArguments extends RopeTable {
   readonly positions?: Tensor;
   /** Turn back: the gradient of `rope` is `rope({ x: dout, ..., inverse: true })`. Default false. */
   readonly inverse?: boolean;
-  /** Write here, [B, H, T, D] of x's dtype, in other memory than `x`. */
+  /** Write here, [B, H, T, D] of x's dtype: `x` itself, which is then turned in place, or a tensor in other memory. */
   readonly out?: Tensor;
 }
 
@@ -62,7 +62,16 @@ export function rope({
     INVERSE: inverse,
     INTERLEAVED: layout === "interleaved",
   };
-  if (positions) check.device.launch(ropeGatheredKernel, { x, cos, sin, out, positions }, { constants });
-  else check.device.launch(ropeKernel, { x, cos, sin, out, start: startPosition }, { constants });
+  const inPlace = isSame(x, out);
+  const tensors = { x, cos, sin, ...(!inPlace && { out }) };
+  const [atStart, gathered] = inPlace
+    ? [ropeInPlaceKernel, ropeGatheredInPlaceKernel]
+    : [ropeKernel, ropeGatheredKernel];
+  if (positions) check.device.launch(gathered, { ...tensors, positions }, { constants });
+  else check.device.launch(atStart, { ...tensors, start: startPosition }, { constants });
   return out;
 }
+
+/** Whether two tensors of one shape are the same elements. */
+const isSame = (a: Tensor, b: Tensor): boolean =>
+  a.storage === b.storage && a.offset === b.offset && a.strides.every((stride, axis) => stride === b.strides[axis]);

@@ -1,26 +1,41 @@
 /** @file The keys and values of the tokens so far, one pair of tensors a layer, written in place by the forward pass. */
-import { type RopeAngles, ropeAngles, ropeFrequencies } from "../../kernels/index.ts";
+import type { RopeAngles } from "../../kernels/index.ts";
 import type { Device, Tensor } from "../../runtime/index.ts";
 import { ArgumentError } from "../../support/errors.ts";
 import type { ModelConfig } from "./config.ts";
 import type { ModelDType } from "./parameters.ts";
-import { type Positions, RotaryTables } from "./positions.ts";
+import { type PositionOptions, type Positions, RotaryTables, rawRotation } from "./positions.ts";
 
-/**
- * Room for `capacity` tokens of one sequence. Keys are stored after the rotary embedding; under a scheme, which has two of them, once and
- * before both.
- */
+/** Options of `createCache`. */
+export interface CacheOptions extends PositionOptions {
+  /**
+   * Which keys the cache holds. "turned": after the rotary embedding, so that a step of decoding turns one key a head; under a scheme twice, at near and
+   * at far positions. "raw": before it, once; attention turns them whenever it loads them. Default: "raw" under a scheme, else "turned".
+   */
+  readonly keys?: "raw" | "turned";
+}
+
+/** Room for `capacity` tokens of one sequence. */
 export class KeyValueCache implements Disposable {
   readonly capacity: number;
   /** Per layer, [capacity, kvHeads · headDim]. */
   readonly keys: readonly Tensor[];
   readonly values: readonly Tensor[];
+  /** Turned keys at their far positions; empty without a scheme, and where keys are raw. */
+  readonly farKeys: readonly Tensor[];
   readonly positions: Positions;
   /** By which queries and keys are turned before attention, or while attention loads them. Rows are the positions up to `capacity`. */
-  readonly rotation: { readonly before: RotaryTables } | { readonly onLoad: RopeAngles; readonly threshold: number };
+  readonly rotation: { readonly before: RotaryTables } | { readonly onLoad: RopeAngles };
   #length = 0;
 
-  constructor(device: Device, config: ModelConfig, dtype: ModelDType, capacity: number, positions: Positions) {
+  constructor(
+    device: Device,
+    { layers, kvHeads, headDim }: ModelConfig,
+    dtype: ModelDType,
+    capacity: number,
+    positions: Positions,
+    keys: CacheOptions["keys"] = positions.scheme ? "raw" : "turned",
+  ) {
     if (!Number.isInteger(capacity) || capacity < 1) {
       throw new ArgumentError(
         "CACHE_CAPACITY",
@@ -28,19 +43,15 @@ export class KeyValueCache implements Disposable {
       );
     }
     this.capacity = capacity;
-    const make = () =>
-      Array.from({ length: config.layers }, () => device.empty([capacity, config.kvHeads * config.headDim], dtype));
+    if (keys !== "raw" && keys !== "turned")
+      throw new ArgumentError("CACHE_KEYS", `createCache: keys are "${keys}"; accepted: "raw" and "turned"`);
+    const make = () => Array.from({ length: layers }, () => device.empty([capacity, kvHeads * headDim], dtype));
     this.keys = make();
     this.values = make();
     this.positions = positions;
-    const { rope, scheme } = positions;
-    if (scheme === undefined) {
-      this.rotation = { before: new RotaryTables(device, config.headDim, positions, capacity) };
-      return;
-    }
-    const frequencies = ropeFrequencies(rope, { headDim: config.headDim, sequenceLength: capacity });
-    const onLoad = ropeAngles(device, { frequencies, map: scheme, length: capacity });
-    this.rotation = { onLoad, threshold: scheme.threshold };
+    const rotation = [device, headDim, positions, capacity] as const;
+    this.rotation = keys === "raw" ? { onLoad: rawRotation(...rotation) } : { before: new RotaryTables(...rotation) };
+    this.farKeys = "before" in this.rotation && this.rotation.before.far ? make() : [];
   }
 
   /** Tokens in the cache. */
@@ -62,7 +73,7 @@ export class KeyValueCache implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const tensor of [...this.keys, ...this.values]) tensor.dispose();
+    for (const tensor of [...this.keys, ...this.values, ...this.farKeys]) tensor.dispose();
     const tables = "before" in this.rotation ? this.rotation.before : this.rotation.onLoad;
     tables[Symbol.dispose]();
   }

@@ -2,7 +2,16 @@
  * @file The forward pass of a decoder on the kernels. Letters: M new tokens, N tokens with those of the cache, H hidden size,
  * Hq and Hk query and key heads, D head dim. One sequence at a time.
  */
-import { add, attention, matmul, piecewiseAttention, rmsNorm, rope, swiglu } from "../../kernels/index.ts";
+import {
+  add,
+  attention,
+  matmul,
+  piecewiseAttention,
+  type RopeTable,
+  rmsNorm,
+  rope,
+  swiglu,
+} from "../../kernels/index.ts";
 import type { Tensor } from "../../runtime/index.ts";
 import type { KeyValueCache } from "./cache.ts";
 import type { ModelConfig } from "./config.ts";
@@ -48,30 +57,38 @@ function attend(
     const split = scope.keep(tensor.reshape([1, tensor.shape[0]!, count, headDim]));
     return scope.keep(split.permute([0, 2, 1, 3]));
   };
-  const rows = (tensor: Tensor, from: number, to: number) => scope.keep(tensor.slice(0, from, to));
-  const project = (weight: Tensor) => scope.keep(matmul({ a: x, b: weight, transposeB: true }));
-  const cached = (tensors: readonly Tensor[], from: number, to: number) =>
-    byHead(rows(tensors[layer]!, from, to), kvHeads);
-  const projectInto = (tensors: readonly Tensor[], weight: Tensor) =>
-    matmul({ a: x, b: weight, transposeB: true, out: rows(tensors[layer]!, start, end) });
+  const rows = (tensors: readonly Tensor[], from: number) => scope.keep(tensors[layer]!.slice(0, from, end));
+  const project = (weight: Tensor, out?: Tensor) => matmul({ a: x, b: weight, transposeB: true, out });
+  const cached = (tensors: readonly Tensor[]) => byHead(rows(tensors, 0), kvHeads);
 
-  const queries = byHead(project(weights.query), heads);
-  projectInto(cache.values, weights.value);
+  const q = byHead(scope.keep(project(weights.query)), heads);
+  project(weights.value, rows(cache.values, start));
   const out = scope.keep(x.device.empty([tokens, heads * headDim], x.dtype));
-  const shared = { causal: true, scale: headDim ** -0.5, out: byHead(out, heads) };
-  const v = cached(cache.values, 0, end);
+  const shared = { v: cached(cache.values), causal: true, scale: headDim ** -0.5, out: byHead(out, heads) };
   const { rotation } = cache;
   if ("onLoad" in rotation) {
-    projectInto(cache.keys, weights.key);
-    const k = cached(cache.keys, 0, end);
-    piecewiseAttention({ q: queries, k, v, rope: rotation.onLoad, threshold: rotation.threshold, ...shared });
+    project(weights.key, rows(cache.keys, start));
+    const raw = { q, k: cached(cache.keys), rope: rotation.onLoad, ...shared };
+    const { scheme } = cache.positions;
+    if (scheme) piecewiseAttention({ ...raw, threshold: scheme.threshold });
+    else attention(raw);
     return out;
   }
-  const { query, key } = rotation.before.near;
-  const q = scope.keep(x.device.empty([1, heads, tokens, headDim], x.dtype));
-  rope({ x: queries, ...query, startPosition: start, out: q });
-  const keys = byHead(project(weights.key), kvHeads);
-  rope({ x: keys, ...key, startPosition: start, out: cached(cache.keys, start, end) });
-  attention({ q, k: cached(cache.keys, 0, end), v, ...shared });
+
+  const { near, far } = rotation.before;
+  const turn = (tensor: Tensor, table: RopeTable, into: Tensor) =>
+    rope({ x: tensor, ...table, startPosition: start, out: into });
+  const keys = byHead(scope.keep(project(weights.key)), kvHeads);
+  const appended = (tensors: readonly Tensor[]) => byHead(rows(tensors, start), kvHeads);
+  turn(keys, near.key, appended(cache.keys));
+  if (far === undefined) {
+    attention({ q: turn(q, near.query, q), k: cached(cache.keys), ...shared });
+    return out;
+  }
+  turn(keys, far.key, appended(cache.farKeys));
+  const q2 = turn(q, far.query, scope.keep(x.device.empty(q.shape, x.dtype)));
+  const q1 = turn(q, near.query, q);
+  const [k1, k2] = [cached(cache.keys), cached(cache.farKeys)];
+  piecewiseAttention({ q1, k1, q2, k2, threshold: far.threshold, ...shared });
   return out;
 }

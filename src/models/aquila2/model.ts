@@ -5,7 +5,7 @@
 import { embedding, matmul, rmsNorm } from "../../kernels/index.ts";
 import type { Device, Tensor } from "../../runtime/index.ts";
 import { ArgumentError } from "../../support/errors.ts";
-import { KeyValueCache } from "./cache.ts";
+import { type CacheOptions, KeyValueCache } from "./cache.ts";
 import type { ModelConfig } from "./config.ts";
 import { type GenerateOptions, generate, type Piece } from "./generate.ts";
 import { forwardLayer } from "./layers.ts";
@@ -67,11 +67,11 @@ export class Aquila2 implements Disposable {
 
   /**
    * An empty cache for one sequence of up to `capacity` tokens, which is also the length by which variants such as `dynamic` choose their
-   * frequencies. Dispose of it when the sequence is done. `options`: other positions than the model's.
+   * frequencies. Dispose of it when the sequence is done. `options`: other positions than the model's, and which keys are kept.
    */
-  createCache(capacity: number, options: PositionOptions = {}): KeyValueCache {
+  createCache(capacity: number, options: CacheOptions = {}): KeyValueCache {
     const positions = resolvePositions(this.config, this.positions, options);
-    return new KeyValueCache(this.device, this.config, this.dtype, capacity, positions);
+    return new KeyValueCache(this.device, this.config, this.dtype, capacity, positions, options.keys);
   }
 
   /**

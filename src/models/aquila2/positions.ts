@@ -7,9 +7,11 @@ import {
   mappedPositions,
   overrideRopeConfig,
   type PositionMap,
+  type RopeAngles,
   type RopeConfig,
   type RopeParameters,
   type RopeTable,
+  ropeAngles,
   ropeFrequencies,
   ropeTable,
 } from "../../kernels/index.ts";
@@ -44,6 +46,17 @@ export function resolvePositions(
   return { rope: resolved, scheme };
 }
 
+/**
+ * The angles of one sequence, for attention over keys that are not turned. `length`: the tokens of the sequence at its end, by which some variants
+ * (dynamic, longrope) choose their frequencies.
+ */
+export const rawRotation = (device: Device, headDim: number, { rope, scheme }: Positions, length: number): RopeAngles =>
+  ropeAngles(device, {
+    frequencies: ropeFrequencies(rope, { headDim, sequenceLength: length }),
+    length,
+    ...(scheme && { map: scheme }),
+  });
+
 /** The rotary tables of one sequence: rows are positions. */
 export class RotaryTables implements Disposable {
   /** For keys less than `far.threshold` behind the query, or for all. */
@@ -51,7 +64,7 @@ export class RotaryTables implements Disposable {
   /** For the others, under a scheme. */
   readonly far: { readonly query: RopeTable; readonly key: RopeTable; readonly threshold: number } | undefined;
 
-  /** `length`: the tokens of the sequence at its end, by which some variants (dynamic, longrope) choose their frequencies. */
+  /** `length`: as in `rawRotation`. */
   constructor(device: Device, headDim: number, { rope, scheme }: Positions, length: number) {
     const frequencies = ropeFrequencies(rope, { headDim, sequenceLength: length });
     const make = (positions: number | Float64Array, side: "query" | "key", rowScale?: Float64Array) =>
