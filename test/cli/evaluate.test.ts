@@ -75,10 +75,8 @@ describe("tilewright evaluate perplexity", () => {
     [["--lengths", "4"], 1, /error EVALUATION: .*lengths are \[4\]/],
     [["--lengths", "a"], 2, /must be integers/],
     [["--tail", "8,9"], 2, /must be one integer/],
-    [["--plot", "plot.png"], 2, /must end in .svg/],
-    [["--plot", "/nowhere/plot.svg"], 1, /error PLOT_FILE: --plot \/nowhere\/plot.svg cannot be written/],
     [["--plot", "plot.png"], 2, /must end in \.svg/],
-    [["--plot", "no-such-folder/plot.svg"], 1, /error PLOT_FILE: --plot no-such-folder\/plot\.svg cannot be written/],
+    [["--plot", "/nowhere/plot.svg"], 1, /error PLOT_FILE: --plot \/nowhere\/plot.svg cannot be written/],
     [["--schemes", "linear:factr=2"], 1, /error CONFIG_VALUE: rope: "factr" is 2; accepted/],
   ] as const)("%j", (more, code, message) => {
     const { status, stderr } = tilewright(...small, ...more);
@@ -87,17 +85,28 @@ describe("tilewright evaluate perplexity", () => {
 });
 
 describe("tilewright evaluate retrieval", () => {
+  const task = ["--fact", " I am {name}.", "--questions", " said", "--names", " David| Moses"];
+  const small = ["evaluate", "retrieval", "--lengths", "32", "--schemes", "rerope:window=8", ...task];
+
   it("prints a table and draws it", () => {
     const plot = join(directory, "retrieval.svg");
-    const task = ["--fact", " I am {name}.", "--questions", " said", "--names", " David| Moses"];
-    const words = ["evaluate", "retrieval", "--lengths", "32", "--schemes", "rerope:window=8", ...task];
-    const { status, stdout } = tilewright(...words, "--plot", plot);
+    const { status, stdout } = tilewright(...small, "--plot", plot);
     expect(status).toBe(0);
     expect(stdout).toMatch(/rerope:window=8[^\n]*-?\d\.\d\d (0|50|100) %/);
     expect(stdout).toMatch(/most probable of 2 \(by chance 50 %\)/);
     expect(drawingOf(plot).text).toEqual(
       expect.arrayContaining(["Gain of the planted name (nats)", "Accuracy among 2 names", "rerope:window=8"]),
     );
+  });
+
+  it.each([
+    [["--lengths", "10"], /lengths are \[10\]; accepted: one or more integers of at least \d+, the tokens of the fact/],
+    [["--fact", " I am he."], /the fact " I am he\." has no \{name\}/],
+    [["--names", " David"], /the names are \[" David"\]; accepted: two or more/],
+    [["--starts", "18470"], /the text has 18484 tokens, but a context of 32 from token 18470 on needs 18502/],
+  ] as const)("%j", (more, message) => {
+    const { status, stderr } = tilewright(...small, ...more);
+    expect([status, stderr]).toEqual([1, expect.stringMatching(message)]);
   });
 });
 
@@ -122,71 +131,6 @@ describe("tilewright evaluate attention", () => {
     expect(drawing.count("path")).toBeGreaterThanOrEqual(2 * ((6 * 7) / 2));
   });
 
-  it("names a head that is not there", () => {
-    const { status, stderr } = tilewright(...words, "--head", "4");
-    expect([status, stderr]).toEqual([1, expect.stringMatching(/error EVALUATION: attentionPicture: head is 4/)]);
-  });
-});
-
-describe("plots", () => {
-  /** Runs a command with --plot, and gives what it printed and drew. */
-  const plotted = (...words: string[]) => {
-    const folder = mkdtempSync(join(tmpdir(), "tilewright-"));
-    try {
-      const file = join(folder, "plot.svg");
-      return { ...tilewright(...words, "--plot", file), svg: readFileSync(file, "utf8") };
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
-  };
-
-  it("perplexity", () => {
-    const { status, stdout, svg } = plotted(
-      ..."evaluate perplexity --lengths 8,16 --tail 4 --starts 0 --schemes default,rerope:window=8".split(" "),
-    );
-    expect(status).toBe(0);
-    expect(stdout).toMatch(/Plotted in .*plot\.svg\./);
-    for (const label of ["Perplexity of the last 4 positions", "default", "rerope:window=8", "trained: 256"])
-      expect(svg).toContain(`>${label}</text>`);
-  });
-
-  it("attention", () => {
-    const { status, stdout, svg } = plotted(
-      ..."evaluate attention --layer 1 --head 2 --length 20 --bins 4 --schemes default,rerope:window=8 --json".split(
-        " ",
-      ),
-    );
-    expect(status).toBe(0);
-    const report = JSON.parse(stdout);
-    expect(report).toMatchObject({ layer: 1, head: 2, length: 20, binSize: 5, trainedLength: 256 });
-    expect(report.pictures).toHaveLength(2);
-    expect(svg).toContain(">Attention of layer 1, head 2, over 20 tokens</text>");
-  });
-});
-
-describe("tilewright evaluate retrieval", () => {
-  const task = ["--fact", " I am {name}.", "--questions", " And| unto", "--names", " David| Moses"];
-  const small = ["evaluate", "retrieval", "--lengths", "32", "--schemes", "default", ...task];
-
-  it("prints a table", () => {
-    const { status, stdout } = tilewright(...small);
-    expect(status).toBe(0);
-    expect(stdout).toMatch(/default[^\n]*\d\.\d\d \d+ %/);
-    expect(stdout).toContain("the most probable of 2 (by chance 50 %)");
-  });
-
-  it.each([
-    [["--lengths", "10"], /lengths are \[10\]; accepted: one or more integers of at least \d+, the tokens of the fact/],
-    [["--fact", " I am he."], /the fact " I am he\." has no \{name\}/],
-    [["--names", " David"], /the names are \[" David"\]; accepted: two or more/],
-    [["--starts", "18470"], /the text has 18484 tokens, but a context of 32 from token 18470 on needs 18502/],
-  ] as const)("%j", (more, message) => {
-    const { status, stderr } = tilewright(...small, ...more);
-    expect([status, stderr]).toEqual([1, expect.stringMatching(message)]);
-  });
-});
-
-describe("tilewright evaluate attention", () => {
   it.each([
     [["--layer", "4"], 1, /error EVALUATION: attentionPicture: layer is 4; accepted: an integer from 0 to 3/],
     [["--head", "4"], 1, /head is 4; accepted: an integer from 0 to 3/],
@@ -194,7 +138,7 @@ describe("tilewright evaluate attention", () => {
     [["--length", "20000"], 1, /the text has 18484 tokens, but a context of 20000 from token 0 on needs 20000/],
     [["--layer", "x"], 2, /must be integers/],
   ] as const)("%j", (more, code, message) => {
-    const { status, stderr } = tilewright("evaluate", "attention", ...more);
+    const { status, stderr } = tilewright(...words, ...more);
     expect([status, stderr]).toEqual([code, expect.stringMatching(message)]);
   });
 });

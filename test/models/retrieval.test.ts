@@ -18,10 +18,10 @@ const model = await loadAquila2(fileURLToPath(fixtureDirectory), { device, onWar
 const encode = (text: string) => model.tokenizer.encode(text);
 
 test("the report is what the model in f64 says of each text", async () => {
-  const names = [" David", " Moses", " Nebuchadnezzar"]; // the last one has several tokens
+  const names = [" David", " Nebuchadnezzar"]; // the second one has several tokens
   const questions = [" unto", " And he said unto"];
-  expect(encode(names[2]!).length).toBeGreaterThan(1);
-  const [length, start] = [48, 100];
+  expect(encode(names[1]!).length).toBeGreaterThan(1);
+  const [length, start] = [44, 100];
   const report = await evaluateRetrieval(model, {
     ids,
     lengths: [length],
