@@ -11,6 +11,7 @@ import { addBundle } from "./bundle/suite.ts";
 import { addCompile } from "./compile/suite.ts";
 import { addDecode } from "./decode/suite.ts";
 import { addMemory } from "./memory/suite.ts";
+import { addPiecewise } from "./piecewise/suite.ts";
 import { addProducts } from "./products/suite.ts";
 import { addPtx } from "./ptx/suite.ts";
 
@@ -24,6 +25,7 @@ for (const add of [
   addGrid,
   addMemory,
   addProducts,
+  addPiecewise,
   addDecode,
   addPtx,
 ])
