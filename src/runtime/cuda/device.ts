@@ -16,7 +16,6 @@ import { isCompiled, Specializer } from "../specialize.ts";
 import type { Storage } from "../storage.ts";
 import type { LaunchTiming } from "../webgpu/timer.ts";
 import { DriverGpu } from "./driver-gpu.ts";
-import { EmulatedCudaGpu } from "./emulated-gpu.ts";
 import type { CudaGpu, GpuFunction, GpuMark } from "./gpu.ts";
 import { loadCudaLibrary } from "./library.ts";
 import { packParameters } from "./parameters.ts";
@@ -37,7 +36,11 @@ export interface CudaOptions {
  */
 export async function createCudaDevice(options: CudaOptions = {}): Promise<CudaDevice> {
   const { emulate = false, ordinal = 0, onPrint = console.log } = options;
-  if (emulate) return new CudaDevice(new EmulatedCudaGpu(onPrint));
+  if (emulate) {
+    // Pages that do not ask for the emulator need not load it.
+    const { EmulatedCudaGpu } = await import("./emulated-gpu.ts");
+    return new CudaDevice(new EmulatedCudaGpu(onPrint));
+  }
   const library = await loadCudaLibrary();
   if ("reason" in library) {
     throw new DeviceError(
