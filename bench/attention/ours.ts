@@ -1,19 +1,15 @@
 /** @file The operator `attention` on one backend, in a process of its own. */
-import { createDevice, type Device, TilewrightError } from "tilewright";
+import type { Device } from "tilewright";
 import { attention } from "tilewright/kernels";
 import { serve } from "../support/measurement.ts";
+import { openDevice } from "../support/open-device.ts";
 import type { Measured, OursInput, OursResult } from "./measured.ts";
 import { accuracyOf, inputsOf, type Problem } from "./problem.ts";
 import { time, timeOnce } from "./stopwatch.ts";
 
 serve(async ({ backend, problems, seconds }: OursInput, progress): Promise<OursResult> => {
-  let device: Device;
-  try {
-    device = await createDevice(backend === "cpu" ? { backend } : { backend: "webgpu", adapter: backend });
-  } catch (error) {
-    if (!(error instanceof TilewrightError) || error.code !== "NO_ADAPTER") throw error;
-    return { missing: error.message };
-  }
+  const device = await openDevice(backend);
+  if ("missing" in device) return device;
   const measured: Measured[] = [];
   const compiled = new Set<string>();
   for (const problem of problems) {

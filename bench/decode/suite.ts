@@ -2,15 +2,12 @@
  * @file Suite `decode`: what ptxas makes of the loops of split-KV and paged attention, at the block sizes that the operators launch. Decoding is
  * bound by memory, so what counts is how many warp instructions it takes to get through a KB of keys and values. Needs ptxas, no GPU.
  */
-import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { Command } from "commander";
 import { type CompileOptions, compile, type KernelDefinition } from "../../src/index.ts";
 import { headConstants } from "../../src/kernels/attention/configuration.ts";
 import { pagedKeyBlock, type SplitProblem, splitConfiguration } from "../../src/kernels/attention/splits.ts";
 import { libraryKernels } from "../../src/kernels/index.ts";
+import { type Assembler, assemblePtx, ptxas } from "../../src/runtime/cuda/assembler.ts";
 import { analyzeCubin, type LoopMix } from "../../src/runtime/cuda/sass/index.ts";
 import { positiveIntegers } from "../support/options.ts";
 import { Report } from "../support/report.ts";
@@ -81,10 +78,10 @@ function specialization({ dtype, headDim, group, pageSize }: Problem): [KernelDe
   ];
 }
 
-function measure(problem: Problem): Row {
+async function measure(assembler: Assembler, problem: Problem): Promise<Row> {
   const [definition, options] = specialization(problem);
   const { source, metadata } = compile(definition, "sm_80", options);
-  const { cubin, spillBytes } = assemble(source);
+  const { cubin, spills } = await assemblePtx(assembler, source, "sm_80");
   const { loops, registers } = analyzeCubin(cubin)[0]!;
   const [full, masked] = loops.filter(({ flops }) => flops > 0).sort((a, b) => a.total - b.total);
   const { BLOCK_M, BLOCK_N } = metadata.constants as Record<string, number>;
@@ -104,30 +101,21 @@ function measure(problem: Problem): Row {
     warps,
     registers,
     sharedBytes: fixed + dynamic,
-    spillBytes,
+    spillBytes: spills.stores + spills.loads,
     full: rowOf(full!),
     masked: rowOf(masked!),
   };
 }
 
-function assemble(source: string): { readonly cubin: Uint8Array; readonly spillBytes: number } {
-  const folder = mkdtempSync(join(tmpdir(), "tilewright-"));
-  try {
-    const [from, to] = [join(folder, "kernel.ptx"), join(folder, "kernel.cubin")];
-    writeFileSync(from, source);
-    const { stderr, status, error } = spawnSync("ptxas", ["-v", "-arch=sm_80", from, "-o", to], { encoding: "utf8" });
-    if (error) throw new Error(`ptxas (of NVIDIA's CUDA toolkit, on the PATH) is needed: ${error.message}`);
-    if (status !== 0) throw new Error(`ptxas: ${stderr}`);
-    const spills = [...stderr.matchAll(/(\d+) bytes spill/g)];
-    return { cubin: readFileSync(to), spillBytes: spills.reduce((sum, [, bytes]) => sum + Number(bytes), 0) };
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
-
-function run({ headDims, json }: Options): void {
+async function run({ headDims, json }: Options): Promise<void> {
   const report = new Report("decode");
-  const rows = headDims.flatMap(problemsOf).map(measure);
+  const found = await ptxas();
+  if ("reason" in found) {
+    report.finish([], { failures: [found.reason] });
+    return;
+  }
+  const rows: Row[] = [];
+  for (const problem of headDims.flatMap(problemsOf)) rows.push(await measure(found.value, problem));
   const loop = ({ instructions, perKilobyte }: LoopRow): string => `${perKilobyte.toFixed(1)} (${instructions})`;
   report.table(
     [

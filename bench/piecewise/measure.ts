@@ -1,20 +1,16 @@
 /** @file Attention and PiecewiseAttention on one backend, in a process of its own. */
-import { createDevice, type Device, type Tensor, TilewrightError } from "tilewright";
+import type { Tensor } from "tilewright";
 import { attention, piecewiseAttention, readRopeConfig, reRope, ropeAngles, ropeFrequencies } from "tilewright/kernels";
 import { randomValues } from "../../test/support/rounding.ts";
 import { type Timing, time } from "../attention/stopwatch.ts";
 import { serve } from "../support/measurement.ts";
+import { openDevice } from "../support/open-device.ts";
 import type { Kind, PiecewiseInput, PiecewiseResult } from "./measured.ts";
 
 serve(async (input: PiecewiseInput, progress): Promise<PiecewiseResult> => {
   const { backend, length, heads, headDim, window, seconds } = input;
-  let device: Device;
-  try {
-    device = await createDevice(backend === "cpu" ? { backend } : { backend: "webgpu", adapter: backend });
-  } catch (error) {
-    if (!(error instanceof TilewrightError) || error.code !== "NO_ADAPTER") throw error;
-    return { missing: error.message };
-  }
+  const device = await openDevice(backend);
+  if ("missing" in device) return device;
   const shape = [1, heads, length, headDim];
   const size = heads * length * headDim;
   const values = [1, 2, 3].map((seed) => randomValues("f32", size, seed));

@@ -18,7 +18,7 @@ export type PiecewiseResult =
   | {
       readonly device: string;
       readonly timings: readonly { readonly kind: Kind; readonly timing: Timing }[];
-      /** Largest difference of piecewise from raw q and k and from four tensors that `rope` made, and the largest output. */
+      /** Largest difference of piecewise from raw q and k and from four tensors that were turned in f64, and the largest output. */
       readonly difference: number;
       readonly largest: number;
     }

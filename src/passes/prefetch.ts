@@ -6,6 +6,7 @@
  */
 import { type Block, type Operation, ops, type Value } from "../ir/index.ts";
 import { blockWrites } from "./effects.ts";
+import { constantOf } from "./fold.ts";
 
 /** A load that can be made ahead. */
 export interface Prefetch {
@@ -102,8 +103,8 @@ function motionOf(load: Operation, index: Value, slice: ReadonlySet<Operation>):
       case "sub":
         return a === undefined || b === undefined ? undefined : definition.opcode === "add" ? a + b : a - b;
       case "mul": {
-        const [factor, other] = constantOf(definition.operands[0]!) === undefined ? [1, a] : [0, b];
-        const by = constantOf(definition.operands[factor]!);
+        const [factor, other] = numberOf(definition.operands[0]!) === undefined ? [1, a] : [0, b];
+        const by = numberOf(definition.operands[factor]!);
         return by === undefined || other === undefined ? undefined : by * other;
       }
       default:
@@ -114,7 +115,7 @@ function motionOf(load: Operation, index: Value, slice: ReadonlySet<Operation>):
   return motion.every((step) => step !== undefined) ? motion : undefined;
 }
 
-function constantOf({ definition }: Value): number | undefined {
-  const value = definition?.opcode === "constant" ? definition.attributes.value : undefined;
-  return typeof value === "number" ? value : undefined;
+function numberOf(value: Value): number | undefined {
+  const constant = constantOf(value);
+  return typeof constant === "number" ? constant : undefined;
 }

@@ -3,21 +3,11 @@
  * regard to how kernels go about it.
  */
 import fc from "fast-check";
+import type { AttentionCase, FloatDType } from "../../src/kernels/index.ts";
 import { normalNumbers } from "../support/rounding.ts";
 import type { DenseProblem } from "./attention-variants-reference.ts";
 
-type FloatDType = "f16" | "bf16" | "f32";
-
-export interface VariantCase {
-  readonly batch: number;
-  readonly queryHeads: number;
-  readonly keyHeads: number;
-  readonly queries: number;
-  readonly keys: number;
-  readonly headDim: number;
-  readonly valueDim: number;
-  readonly scale: number;
-  readonly causal: boolean;
+export interface VariantCase extends AttentionCase {
   readonly dtype: FloatDType;
   /** Standard deviation of the inputs. */
   readonly magnitude: number;

@@ -8,9 +8,9 @@ import { attention, attentionBackward } from "../../src/kernels/attention/operat
 import { piecewiseAttention, piecewiseAttentionBackward } from "../../src/kernels/attention/piecewise-operator.ts";
 import { allowedError, largestDifference } from "../../src/kernels/attention/reference.ts";
 import type { Device, Tensor } from "../../src/runtime/index.ts";
-import { tritonRand } from "../support/philox.ts";
 import { recordShare } from "../support/record-share.ts";
 import { randomValues, roundTo } from "../support/rounding.ts";
+import { dropoutOf, dropoutSeed, sizeOf } from "./attention-errors.ts";
 import {
   biasShape,
   cumulative,
@@ -23,10 +23,9 @@ import {
   type VariantCase,
   variantCases,
 } from "./attention-variants-cases.ts";
-import { type DenseProblem, denseAttention } from "./attention-variants-reference.ts";
+import { denseAttention } from "./attention-variants-reference.ts";
 
-const sizeOf = (shape: readonly number[]): number => shape.reduce((product, extent) => product * extent, 1);
-const [seed, offset] = [0x1234_5678_9abc_def0n, 123456n];
+const dropoutOffset = 123456n;
 
 interface Made {
   readonly values: Float32Array;
@@ -77,7 +76,7 @@ export function argumentsOf(device: Device, c: VariantCase, { bias, sinks }: Pic
         keys: integers(cumulative(c.documents.keys)),
       },
     }),
-    ...(c.dropout && { dropout: { probability: c.dropout, seed, offset } }),
+    ...(c.dropout && { dropout: { probability: c.dropout, seed: dropoutSeed, offset: dropoutOffset } }),
   };
 }
 
@@ -103,21 +102,11 @@ export function runOperators(
   return { ...forward, ...gradients } as unknown as Record<string, Tensor>;
 }
 
-function dropoutOf(c: VariantCase): DenseProblem["dropout"] {
-  if (c.dropout === undefined) return undefined;
-  const probability = Math.fround(c.dropout);
-  return {
-    probability,
-    keep: (b, h, m, n) =>
-      tritonRand(seed, offset + BigInt(((b * c.queryHeads + h) * c.queries + m) * c.keys + n), 6, 32) > probability,
-  };
-}
-
 /** The same by the reference, exactly and as computed naively in the dtype. */
 function expectedOf(c: VariantCase, inputs: Inputs) {
   const { q1, q2, k1, k2, v, dout } = inputs;
   const problem = problemOf(c, {
-    dropout: dropoutOf(c),
+    dropout: dropoutOf(c, dropoutOffset),
     ...(inputs.bias && { bias: inputs.bias.values }),
     ...(inputs.sinks && { sinks: inputs.sinks.values }),
   });

@@ -2,16 +2,9 @@
  * @file Attention under any mask and any function of the logits, forward and gradients, in plain TypeScript: every element of the score matrix is asked one by
  * one. It knows nothing of edges, segments or variants. In f64, or with every tensor-sized intermediate rounded to a dtype, as a framework has it.
  */
+import type { AttentionCase } from "../../src/kernels/index.ts";
 
-export interface DenseProblem {
-  readonly batch: number;
-  readonly queryHeads: number;
-  readonly keyHeads: number;
-  readonly queries: number;
-  readonly keys: number;
-  readonly headDim: number;
-  readonly valueDim: number;
-  readonly scale: number;
+export interface DenseProblem extends Omit<AttentionCase, "causal"> {
   /** Which of the terms scores an element; undefined where the query does not see the key. */
   readonly term: (b: number, h: number, m: number, n: number) => number | undefined;
   /** The logit of q·k · scale, without the bias, and its derivative. */

@@ -18,10 +18,7 @@ import {
 import type { Device, Tensor } from "../../src/runtime/index.ts";
 import { recordShare } from "../support/record-share.ts";
 import { type FloatDType, randomValues } from "../support/rounding.ts";
-
-/** Half a unit in the last place at 1, and the relative error of one f32 operation. */
-const halfUnit: Readonly<Record<FloatDType, number>> = { f16: 2 ** -11, bf16: 2 ** -8, f32: 2 ** -24 };
-const dtypes = ["f32", "f16", "bf16"] as const;
+import { dtypes, halfUnit } from "./judge.ts";
 
 const largest = (values: ArrayLike<number>): number =>
   Array.from(values).reduce((most, x) => Math.max(most, Math.abs(x)), 0);

@@ -1,13 +1,13 @@
 /** @file Host side of the gradients of what variants take besides the operands: a bias, sinks. */
 import type { Tensor } from "../../runtime/index.ts";
-import { backwardKeysConfiguration, backwardQueriesConfiguration } from "./configuration.ts";
+import { backwardKeysConfiguration, backwardQueriesConfiguration, type HeadProblem } from "./configuration.ts";
 import type { Call } from "./launch.ts";
 import { attentionSinksGradientKernel } from "./sinks.ts";
-import { termsOf } from "./variant.ts";
 
 /** Enqueues the kernel of the gradient of `bias`, which the call's variant reads: its shape and dtype. */
 export function launchBiasGradient(
-  { check: { device }, kernels, values, constants, queryShape, valueDim, dtype }: Call,
+  { check: { device }, kernels, values, constants }: Call,
+  problem: HeadProblem,
   bias: Tensor,
   dout: Tensor,
   statistics: Tensor,
@@ -16,8 +16,6 @@ export function launchBiasGradient(
   const dbias = device.empty(bias.shape, bias.dtype);
   if (dbias.size === 0) return dbias;
   const repeats = bias.shape[2] === 1;
-  const terms = termsOf(kernels.variant).length;
-  const problem = { backend: device.backend, dtype, headDim: queryShape[3], valueDim, terms };
   const blocks = repeats ? backwardKeysConfiguration(problem) : backwardQueriesConfiguration(problem);
   const options = { constants: { ...blocks, ...constants } };
   const kernel = repeats ? kernels.rowBiasGradient : kernels.biasGradient;

@@ -191,7 +191,7 @@ export const problemOf = ({
   headDim: queryShape[3],
   valueDim,
   terms: termsOf(variant).length,
-  plain: variant.name === dense.name || variant.name === piecewise.name,
+  plain: variant === dense || variant === piecewise,
   causal: constants.CAUSAL === true,
 });
 
@@ -287,7 +287,7 @@ export function launchBackward(
     ...queryNames.map((name, i) => [name, part(dq, i, headDim)]),
     ...keyNames.map((name, i) => [name, part(dkv, i, headDim)]),
     ["v", part(dkv, keyNames.length, valueDim)],
-    ...(call.bias ? [["bias", launchBiasGradient(call, call.bias, dout, statistics)]] : []),
+    ...(call.bias ? [["bias", launchBiasGradient(call, problem, call.bias, dout, statistics)]] : []),
     ...(call.sinks ? [["sinks", launchSinksGradient(call.sinks, statistics)]] : []),
   ]);
   for (const tensor of [statistics, dq, dkv]) tensor.dispose();

@@ -2,7 +2,7 @@
  * @file How rows of an operand are read where it is a tensor [B, H, T, D]: all of their channels or some, and for heads that are packed
  * (pack-heads.ts) from several heads.
  */
-import { type TensorView, type Tile, tl } from "../../dsl/index.ts";
+import { type Shape, type TensorView, type Tile, tl } from "../../dsl/index.ts";
 import { gatherRows } from "./gather.ts";
 import { rowsOf } from "./places.ts";
 import type { Channels, OperandTile, Place, RuntimeIndex } from "./variant.ts";
@@ -38,6 +38,10 @@ export const channelsOf = <T extends "T" | "f32">(
 export const packedQueries = <R extends number>(at: Place, first: RuntimeIndex, rows: R): Tile<"i32", readonly [R]> =>
   rowsFrom(first, rows).div(at.group) as never;
 
+/** The query head of each of these rows, where heads of a group share a tile. */
+export const packedHeads = <S extends Shape>(at: Place, row: Tile<"i32", S>): Tile<"i32", S> =>
+  row.rem(at.group as never).add(at.keyHead.mul(at.group) as never) as never;
+
 const rowsFrom = <R extends number>(first: RuntimeIndex, rows: R) =>
   tl.arange(0, rows).add(first) as Tile<"i32", readonly [R]>;
 
@@ -48,8 +52,7 @@ function loadPacked<R extends number, D extends number>(
   tile: OperandTile<R, D>,
 ): Tile<"T", readonly [R, D]> {
   const row = rowsFrom(tile.first, tile.shape[0]);
-  const head = row.rem(at.group).add(at.keyHead.mul(at.group));
-  const offsets = head
+  const offsets = packedHeads(at, row)
     .to("i64")
     .mul(operand.stride(1))
     .add(packedQueries(at, tile.first, tile.shape[0]).to("i64").mul(operand.stride(2)));

@@ -3,7 +3,7 @@
  * a variant come the logits of a tile and, for the backward kernels, the way of their gradient into the kept operands.
  */
 import { type Dim, type DTypeLike, type Scalar, type Shape, type TensorView, type Tile, tl } from "../../dsl/index.ts";
-import { loadOperand } from "./operands.ts";
+import { loadOperand, packedHeads } from "./operands.ts";
 import { resultsOf, zeroBeyond } from "./places.ts";
 import { type KeptBlock, type Segment, segmentsOf } from "./segments.ts";
 import {
@@ -336,6 +336,6 @@ function ofHead<T extends DTypeLike, S extends Shape>(
   vector: TensorView<T, 1>,
 ): Tile<T, S> {
   if (!at.packed) return tl.broadcastTo(vector.load([at.head], []), row.shape) as never;
-  const head = row.rem(at.group).add(at.keyHead.mul(at.group));
+  const head = packedHeads(at, row);
   return tl.load(vector.pointer.add(head.to("i64").mul(vector.stride(0)) as never) as never) as never;
 }
