@@ -37,7 +37,7 @@ export async function createDevice(options: DeviceOptions = {}): Promise<Device>
     case "cuda":
       return createCudaDevice(options);
     case "wasm":
-      throw new DeviceError("NOT_BUILT", 'the backend "wasm" is not built yet: "webgpu" and "cpu" run kernels');
+      throw new DeviceError("NOT_BUILT", 'the backend "wasm" is not built yet: "cuda", "webgpu" and "cpu" run kernels');
     default:
       throw new ArgumentError(
         "BACKEND",

@@ -69,7 +69,7 @@ export const packsHeads = (queries: number, group: number): boolean => group > 1
 /** What the blocks of a kernel depend on. */
 export interface SplitProblem extends HeadProblem {
   readonly terms: number;
-  /** Whether keys are turned while they are loaded (raw-keys.ts). Default false. */
+  /** Whether keys are turned while they are loaded (rotated.ts). Default false. */
   readonly turned?: boolean;
 }
 
