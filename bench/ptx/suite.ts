@@ -5,18 +5,11 @@
  */
 import type { Command } from "commander";
 import { type Assembler, assemblePtx, ptxas } from "../../src/runtime/cuda/assembler.ts";
+import { occupancy } from "../../src/runtime/cuda/occupancy.ts";
 import { analyzeCubin, type InstructionClass } from "../../src/runtime/cuda/sass/index.ts";
 import { Report } from "../support/report.ts";
 import { columns, peers } from "./peers.ts";
 import { blocksOf, compileShipped, describeShipped, type Shipped, shipped } from "./shipped.ts";
-
-/** The registers of a multiprocessor are given out a warp at a time, 8 a thread. */
-function warpsOfScheduler(registers: number, threads: number, sharedBytes: number): number {
-  const warps = threads / 32;
-  const byRegisters = Math.floor(65536 / (Math.ceil(registers / 8) * 8 * 32) / warps);
-  const byShared = Math.floor((164 * 1024) / (sharedBytes + 1024));
-  return (Math.min(byRegisters, byShared, Math.floor(64 / warps)) * warps) / 4;
-}
 
 async function measure(assembler: Assembler, one: Shipped) {
   const compiled = compileShipped(one);
@@ -25,7 +18,9 @@ async function measure(assembler: Assembler, one: Shipped) {
   const code = analyzeCubin(cubin)[0]!;
   const { metadata } = compiled;
   const sharedBytes = metadata.sharedMemory.static + metadata.sharedMemory.dynamic;
-  const warps = warpsOfScheduler(code.registers, metadata.block[0], sharedBytes);
+  const needs = { threads: metadata.block[0], registers: code.registers, sharedBytes };
+  // A multiprocessor has four schedulers.
+  const warps = occupancy("sm_80", needs).warps / 4;
   return { spillBytes, code, sharedBytes, warps };
 }
 
