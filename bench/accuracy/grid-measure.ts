@@ -1,26 +1,44 @@
 /** @file FlagAttention's grids on one backend, in a process of its own. */
-import { gridUnits } from "../../test/kernels/flag-attention-grid.ts";
+import type { Device } from "../../src/index.ts";
+import { type GridUnit, gridUnits } from "../../test/kernels/flag-attention-grid.ts";
+import { Journal } from "../support/journal.ts";
 import { serve } from "../support/measurement.ts";
 import { open } from "./devices.ts";
 import type { GridInput, GridResult, UnitResult } from "./measured.ts";
 
-serve(async ({ backend, sizes, filter, every }: GridInput, progress): Promise<GridResult> => {
+interface Measured {
+  readonly shares: Readonly<Record<string, number>>;
+  readonly seconds: number;
+}
+
+async function measure(device: Device, run: GridUnit["run"]): Promise<Measured> {
+  const start = performance.now();
+  const shares = await run(device);
+  for (const [name, share] of Object.entries(shares))
+    if (!Number.isFinite(share)) throw new Error(`${name} is no number somewhere`);
+  return { shares, seconds: (performance.now() - start) / 1000 };
+}
+
+serve(async (input: GridInput, progress): Promise<GridResult> => {
+  const { backend, sizes, revision, minutes = Number.POSITIVE_INFINITY } = input;
   const device = await open(backend);
   if ("missing" in device) return device;
+  const journal = new Journal<Measured>(input.journal);
   const units: UnitResult[] = [];
   const chosen = gridUnits(sizes)
-    .filter(({ family, title }) => `${family}: ${title}`.includes(filter))
-    .filter((_, i) => i % every === 0);
+    .filter(({ family, title }) => `${family}: ${title}`.includes(input.filter))
+    .filter((_, i) => i % input.every === 0);
   for (const [i, { run, ...unit }] of chosen.entries()) {
-    const start = performance.now();
-    const outcome = await run(device).then(
-      (shares) => ({ shares }),
-      (error: unknown) => ({ error: error instanceof Error ? error.message : String(error) }),
-    );
-    const seconds = (performance.now() - start) / 1000;
-    units.push({ ...unit, ...outcome, seconds });
+    if (performance.now() > minutes * 60_000) break;
+    const key = { revision, backend, device: device.name, sizes, family: unit.family, title: unit.title };
+    const outcome = await journal
+      .once(key, () => measure(device, run))
+      .catch((error: unknown) => ({ error: error instanceof Error ? error.message : String(error), seconds: 0 }));
+    units.push({ ...unit, ...outcome });
     const worst = "shares" in outcome ? Math.max(...Object.values(outcome.shares)).toPrecision(2) : outcome.error;
-    progress(`${i + 1}/${chosen.length} ${backend} ${unit.family}: ${unit.title}: ${worst} (${seconds.toFixed(1)} s)`);
+    progress(
+      `${i + 1}/${chosen.length} ${backend} ${unit.family}: ${unit.title}: ${worst} (${outcome.seconds.toFixed(1)} s)`,
+    );
   }
   return { device: device.name, units };
 });

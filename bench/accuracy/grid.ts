@@ -1,10 +1,11 @@
 /**
  * @file Suite `grid`: the grids of FlagAttention's own tests, each of its tests judged by the project's rule, on every backend that is asked for.
  */
+import { resolve } from "node:path";
 import type { Command } from "commander";
-import { type GridSizes, gridFamilies, gridSizes } from "../../test/kernels/flag-attention-grid.ts";
+import { type GridSizes, gridFamilies, gridSizes, gridUnits } from "../../test/kernels/flag-attention-grid.ts";
 import { runChild } from "../support/child.ts";
-import { oneOf, oneOrMoreOf, positiveInteger } from "../support/options.ts";
+import { oneOf, oneOrMoreOf, positive, positiveInteger } from "../support/options.ts";
 import { Report } from "../support/report.ts";
 import { type BackendName, backendNames, type GridInput, type GridResult, type UnitResult } from "./measured.ts";
 
@@ -13,6 +14,8 @@ interface Options {
   readonly sizes: GridSizes;
   readonly filter: string;
   readonly every: number;
+  readonly journal?: string;
+  readonly minutes?: number;
   readonly json?: string;
 }
 
@@ -22,12 +25,12 @@ async function run({ backends, json, ...chosen }: Options): Promise<void> {
   const failures: string[] = [];
   for (const backend of backends) {
     try {
-      const input: GridInput = { backend, ...chosen };
+      const input: GridInput = { backend, ...chosen, revision: report.environment.revision };
       const onProgress = (message: string) => report.progress(message);
       const result = await runChild<GridResult>("accuracy/grid-measure.ts", input, { library: "source", onProgress });
       results[backend] = result;
       if ("missing" in result) report.note(`${backend} is not here: ${result.missing}`);
-      else showDevice(report, backend, result.device, result.units, failures);
+      else showDevice(report, backend, result, chosen.sizes, failures);
     } catch (error) {
       failures.push(`${backend}: ${error instanceof Error ? error.message : error}`);
     }
@@ -42,14 +45,15 @@ async function run({ backends, json, ...chosen }: Options): Promise<void> {
 function showDevice(
   report: Report,
   backend: BackendName,
-  device: string,
-  units: readonly UnitResult[],
+  { device, units }: Extract<GridResult, { device: string }>,
+  sizes: GridSizes,
   failures: string[],
 ): void {
+  const grid = gridUnits(sizes);
   const families = gridFamilies.map((family) => units.filter((unit) => unit.family === family));
   const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
   report.table(
-    [`${backend}: ${device}`, "cells", "within", "largest shares", "seconds", "scaled"],
+    [`${backend}: ${device}`, "units run", "cells", "within", "largest shares", "seconds", "scaled"],
     families
       .filter((members) => members.length > 0)
       .map((members) => {
@@ -64,6 +68,7 @@ function showDevice(
           changes.set(scaled ?? "own size", (changes.get(scaled ?? "own size") ?? 0) + cells);
         return [
           members[0]!.family,
+          `${members.length} of ${grid.filter(({ family }) => family === members[0]!.family).length}`,
           String(sum(members.map(({ cells }) => cells))),
           String(sum(members.filter(isWithin).map(({ cells }) => cells))),
           [...largest].map(([name, share]) => `${name} ${share.toPrecision(2)}`).join(", "),
@@ -94,6 +99,12 @@ export function addGrid(program: Command): void {
     )
     .option("--filter <text>", "only units whose family and title contain this", "")
     .option("--every <n>", "only every n-th of them", positiveInteger, 1)
+    .option("--minutes <n>", "begin no unit after so many minutes", positive)
+    .option(
+      "--journal <file>",
+      "write each unit's result here at once, and take from here what this revision has found before",
+      (file) => resolve(file),
+    )
     .option("--json <file>", "also write the results here")
     .action(run);
 }

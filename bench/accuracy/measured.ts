@@ -37,6 +37,11 @@ export interface GridInput {
   /** Only units whose family and title contain this, and of those every so many-th. */
   readonly filter: string;
   readonly every: number;
+  /** Where results are written as they come, and those of this revision taken from. */
+  readonly journal?: string;
+  readonly revision: string;
+  /** No unit is begun after so many. */
+  readonly minutes?: number;
 }
 
 /** A unit of the grid (flag-attention-grid.ts), and its shares of the allowed error by result; or what went wrong. */

@@ -32,6 +32,8 @@ export async function runChild<Result>(
     cwd: projectDirectory,
     env: { ...process.env, ...environment },
     stdio: ["pipe", "inherit", "inherit", "ipc"],
+    // By structured clone: JSON would make null of NaN and infinity, and null is at most 1.
+    serialization: "advanced",
   });
   const answer = answerOf<Result>(child, file, onProgress);
   child.stdin!.end(await code);
