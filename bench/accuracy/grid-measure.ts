@@ -1,7 +1,7 @@
 /** @file FlagAttention's grids on one backend, in a process of its own. */
 import type { Device } from "../../src/index.ts";
 import { type GridUnit, gridUnits } from "../../test/kernels/flag-attention-grid.ts";
-import { Journal } from "../support/journal.ts";
+import { finite, Journal } from "../support/journal.ts";
 import { serve } from "../support/measurement.ts";
 import { open } from "./devices.ts";
 import type { GridInput, GridResult, UnitResult } from "./measured.ts";
@@ -13,9 +13,7 @@ interface Measured {
 
 async function measure(device: Device, run: GridUnit["run"]): Promise<Measured> {
   const start = performance.now();
-  const shares = await run(device);
-  for (const [name, share] of Object.entries(shares))
-    if (!Number.isFinite(share)) throw new Error(`${name} is no number somewhere`);
+  const shares = finite(await run(device));
   return { shares, seconds: (performance.now() - start) / 1000 };
 }
 
@@ -30,7 +28,15 @@ serve(async (input: GridInput, progress): Promise<GridResult> => {
     .filter((_, i) => i % input.every === 0);
   for (const [i, { run, ...unit }] of chosen.entries()) {
     if (performance.now() > minutes * 60_000) break;
-    const key = { revision, backend, device: device.name, sizes, family: unit.family, title: unit.title };
+    const key = {
+      suite: "grid",
+      revision,
+      backend,
+      device: device.name,
+      sizes,
+      family: unit.family,
+      title: unit.title,
+    };
     const outcome = await journal
       .once(key, () => measure(device, run))
       .catch((error: unknown) => ({ error: error instanceof Error ? error.message : String(error), seconds: 0 }));

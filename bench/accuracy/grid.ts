@@ -1,11 +1,10 @@
 /**
  * @file Suite `grid`: the grids of FlagAttention's own tests, each of its tests judged by the project's rule, on every backend that is asked for.
  */
-import { resolve } from "node:path";
 import type { Command } from "commander";
 import { type GridSizes, gridFamilies, gridSizes, gridUnits } from "../../test/kernels/flag-attention-grid.ts";
 import { runChild } from "../support/child.ts";
-import { oneOf, oneOrMoreOf, positive, positiveInteger } from "../support/options.ts";
+import { journalOption, oneOf, oneOrMoreOf, positive, positiveInteger } from "../support/options.ts";
 import { Report } from "../support/report.ts";
 import { type BackendName, backendNames, type GridInput, type GridResult, type UnitResult } from "./measured.ts";
 
@@ -100,11 +99,7 @@ export function addGrid(program: Command): void {
     .option("--filter <text>", "only units whose family and title contain this", "")
     .option("--every <n>", "only every n-th of them", positiveInteger, 1)
     .option("--minutes <n>", "begin no unit after so many minutes", positive)
-    .option(
-      "--journal <file>",
-      "write each unit's result here at once, and take from here what this revision has found before",
-      (file) => resolve(file),
-    )
+    .addOption(journalOption())
     .option("--json <file>", "also write the results here")
     .action(run);
 }

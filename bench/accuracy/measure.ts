@@ -9,6 +9,7 @@ import { type AttentionProblem, errorShares } from "../../test/kernels/attention
 import { splitCases, titleOf as titleOfSplits } from "../../test/kernels/decode-cases.ts";
 import { pagedCases, titleOf as titleOfPaged } from "../../test/kernels/paged-cases.ts";
 import { pagedErrorShares } from "../../test/kernels/paged-errors.ts";
+import { finite, Journal } from "../support/journal.ts";
 import { serve } from "../support/measurement.ts";
 import { open } from "./devices.ts";
 import type { AccuracyInput, AccuracyResult, AnyCase, CaseResult } from "./measured.ts";
@@ -39,16 +40,18 @@ const families: readonly (readonly AnyCase[])[] = [
   })),
 ];
 
-serve(async ({ backend, filter, every }: AccuracyInput, progress): Promise<AccuracyResult> => {
+serve(async ({ backend, filter, every, revision, ...input }: AccuracyInput, progress): Promise<AccuracyResult> => {
   const device = await open(backend);
   if ("missing" in device) return device;
+  const journal = new Journal<Readonly<Record<string, number>>>(input.journal);
   const cases: CaseResult[] = [];
   for (const family of families)
     for (const { run, ...named } of family.filter((_, i) => i % every === 0)) {
       if (!`${named.family}: ${named.title}`.includes(filter)) continue;
       progress(`${backend}: ${named.family}: ${named.title}`);
       try {
-        cases.push({ ...named, shares: await run(device) });
+        const key = { suite: "accuracy", revision, backend, device: device.name, ...named };
+        cases.push({ ...named, shares: await journal.once(key, async () => finite(await run(device))) });
       } catch (error) {
         cases.push({ ...named, error: error instanceof Error ? error.message : String(error) });
       }

@@ -7,7 +7,13 @@ import type { GridFamily, GridSizes } from "../../test/kernels/flag-attention-gr
 export type BackendName = "cpu" | "hardware" | "lavapipe" | "swiftshader" | "ptx";
 export const backendNames: readonly BackendName[] = ["cpu", "hardware", "lavapipe", "swiftshader", "ptx"];
 
-export interface AccuracyInput {
+/** Where results are written as they come, and those that this revision has found before are taken from. */
+interface Remembered {
+  readonly journal?: string;
+  readonly revision: string;
+}
+
+export interface AccuracyInput extends Remembered {
   readonly backend: BackendName;
   /** Only cases whose family and title contain this, and of each family every so many-th. */
   readonly filter: string;
@@ -31,15 +37,12 @@ export type AccuracyResult =
   | { readonly device: string; readonly cases: readonly CaseResult[] }
   | { readonly missing: string };
 
-export interface GridInput {
+export interface GridInput extends Remembered {
   readonly backend: BackendName;
   readonly sizes: GridSizes;
   /** Only units whose family and title contain this, and of those every so many-th. */
   readonly filter: string;
   readonly every: number;
-  /** Where results are written as they come, and those of this revision taken from. */
-  readonly journal?: string;
-  readonly revision: string;
   /** No unit is begun after so many. */
   readonly minutes?: number;
 }

@@ -4,7 +4,7 @@
  */
 import type { Command } from "commander";
 import { runChild } from "../support/child.ts";
-import { oneOrMoreOf, positiveInteger } from "../support/options.ts";
+import { journalOption, oneOrMoreOf, positiveInteger } from "../support/options.ts";
 import { Report } from "../support/report.ts";
 import {
   type AccuracyInput,
@@ -18,15 +18,16 @@ interface Options {
   readonly backends: readonly BackendName[];
   readonly filter: string;
   readonly every: number;
+  readonly journal?: string;
   readonly json?: string;
 }
 
-async function run({ backends, filter, every, json }: Options): Promise<void> {
+async function run({ backends, json, ...chosen }: Options): Promise<void> {
   const report = new Report("accuracy");
   const results = new Map<BackendName, AccuracyResult>();
   const failures: string[] = [];
   for (const backend of backends) {
-    const input: AccuracyInput = { backend, filter, every };
+    const input: AccuracyInput = { backend, ...chosen, revision: report.environment.revision };
     try {
       // The conformance cases import the sources, so the library comes from there too: two copies of it would not mix.
       const result = await runChild<AccuracyResult>("accuracy/measure.ts", input, {
@@ -89,6 +90,7 @@ export function addAccuracy(program: Command): void {
     .option("--backends <list>", backendNames.join(","), oneOrMoreOf(backendNames), backendNames)
     .option("--filter <text>", "only cases whose family and title contain this", "")
     .option("--every <n>", "only every n-th case of a family", positiveInteger, 1)
+    .addOption(journalOption())
     .option("--json <file>", "also write the results here")
     .action(run);
 }

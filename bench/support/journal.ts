@@ -36,3 +36,10 @@ export class Journal<Result> {
     return result;
   }
 }
+
+/** Shares as they are; throws where one is no number, which JSON could not hold. */
+export function finite(shares: Readonly<Record<string, number>>): Readonly<Record<string, number>> {
+  for (const [name, share] of Object.entries(shares))
+    if (!Number.isFinite(share)) throw new Error(`${name} is not a number somewhere`);
+  return shares;
+}

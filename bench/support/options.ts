@@ -1,5 +1,6 @@
 /** @file Parsers of command-line values. */
-import { InvalidArgumentError } from "commander";
+import { resolve } from "node:path";
+import { InvalidArgumentError, Option } from "commander";
 
 export function positive(text: string): number {
   const value = Number(text);
@@ -30,3 +31,10 @@ export const oneOrMoreOf =
   <Name extends string>(names: readonly Name[]) =>
   (text: string): Name[] =>
     text.split(",").map(oneOf(names));
+
+/** Of suites that take hours: journal.ts. */
+export const journalOption = (): Option =>
+  new Option(
+    "--journal <file>",
+    "write each result here at once, and take from here what this revision has found before",
+  ).argParser((file: string) => resolve(file));
