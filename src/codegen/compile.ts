@@ -5,6 +5,7 @@ import { isKernelDefinition, type KernelDefinition, type Specialization } from "
 import type { Kernel } from "../ir/index.ts";
 import { type OptimizeOptions, optimize } from "../passes/index.ts";
 import { CompileError } from "../support/errors.ts";
+import type { CompileDetails } from "./details.ts";
 import type { CompiledKernel } from "./metadata.ts";
 import { compilePtx } from "./ptx/index.ts";
 import { compileWgsl, defaultCapabilities, type WgslCapabilities } from "./wgsl/index.ts";
@@ -16,6 +17,8 @@ export type Target = (typeof targets)[number];
 export interface CompileOptions extends Specialization, OptimizeOptions {
   /** Of the WebGPU device to compile for; WebGPU's default limits and no feature when left out. */
   readonly capabilities?: WgslCapabilities;
+  /** Told what the code generator decided: layouts, shared memory, what is copied ahead. */
+  readonly onDetails?: (details: CompileDetails) => void;
 }
 
 /** Throws `CompileError` (`TARGET`) for a text that is not the name of a target. */
@@ -37,6 +40,6 @@ export function compile(
   const traced = isKernelDefinition(kernel) ? kernel.trace(options) : kernel;
   const optimized = optimize(traced, options);
   return target === "wgsl"
-    ? compileWgsl(optimized, options.capabilities ?? defaultCapabilities)
-    : compilePtx(optimized, { target });
+    ? compileWgsl(optimized, options.capabilities ?? defaultCapabilities, options.onDetails)
+    : compilePtx(optimized, { target, onDetails: options.onDetails });
 }

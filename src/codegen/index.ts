@@ -3,4 +3,5 @@
  * runs the whole way from a kernel. May import `support`, `ir`, `dsl`, `passes` and `layout`; knows no kernel by name.
  */
 export * from "./compile.ts";
+export * from "./details.ts";
 export * from "./metadata.ts";

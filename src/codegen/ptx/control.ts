@@ -162,7 +162,8 @@ export function lowerLoop(lowering: Lowering, loop: Operation): void {
     emitter.emit("mov.b32", [index, start]);
     for (const { slots } of carried)
       for (const { register, initial: value, kind } of slots) emitter.push(move(register, value, kind, emitter));
-    emitter.push({ kind: "loop", label: emitter.label("loop"), enter, body: nodes, repeat: { predicate: again! } });
+    const repeat = { predicate: again! };
+    emitter.push({ kind: "loop", label: emitter.label("loop"), enter, body: nodes, repeat, location: loop.location });
     pipeline?.drain();
     lowering.forgetUnusedIn(nodes);
     loop.results.forEach((result, i) => {

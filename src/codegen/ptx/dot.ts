@@ -167,6 +167,13 @@ function stagedWords(emitter: Emitter, { dtype, layout, memory, place }: StagedT
   const { buffer, group = emitter.accessGroup() } = place;
   const access = { kind: "read", place: buffer, group } as const;
   const opcode = `ldmatrix.sync.aligned.m8n8.x${plan.count}${plan.transposed ? ".trans" : ""}.shared.b16`;
+  emitter.log?.fragments(
+    opcode.replace(".sync.aligned.m8n8", "").replace(".shared.b16", ""),
+    plan,
+    dtype,
+    memory,
+    place,
+  );
   return (index) => {
     const known = loaded.get(index);
     if (known) return known;

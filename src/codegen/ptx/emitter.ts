@@ -4,7 +4,7 @@
  * exist, so that nothing which a loop does not change is computed in the loop. But it stays within a loop that contains loops: what is
  * computed outside lives in registers all through them, and they have better use for those.
  */
-import type { Location } from "../../ir/index.ts";
+import type { Location, Operation } from "../../ir/index.ts";
 import type { Element } from "./element.ts";
 import {
   type Address,
@@ -18,6 +18,7 @@ import {
   type RegisterClass,
   type SharedBuffer,
 } from "./instruction.ts";
+import type { CompilationLog } from "./log.ts";
 import type { TargetInfo } from "./target.ts";
 
 /** An open block. */
@@ -68,6 +69,10 @@ export class Emitter {
   #registers = 0;
   #labels = 0;
   #location: Location | undefined;
+  /** The operation of a block that is lowered now. */
+  operation: Operation | undefined;
+  /** What is decided, where somebody wants to know. */
+  log: CompilationLog | undefined;
   #groups = 0;
 
   constructor(target: TargetInfo, numWarps: number) {

@@ -6,12 +6,14 @@
 import type { Kernel } from "../../ir/index.ts";
 import { assignLayouts, type LaidOutKernel } from "../../layout/index.ts";
 import { CompileError } from "../../support/errors.ts";
+import type { CompileDetails } from "../details.ts";
 import { type CompiledKernel, launchArguments, launchParameters } from "../metadata.ts";
 import { allocateShared } from "./allocate.ts";
 import { insertBarriers } from "./barriers.ts";
 import { removeDeadCode } from "./dead-code.ts";
 import { Emitter } from "./emitter.ts";
 import type { Node } from "./instruction.ts";
+import { CompilationLog, countInstructions } from "./log.ts";
 import { lowerKernel } from "./lower.ts";
 import { Lowering } from "./lowering.ts";
 import { identifier, nameParameters, printModule } from "./module.ts";
@@ -32,6 +34,8 @@ export interface PtxOptions {
   readonly lineInfo?: boolean;
   /** Turns of a loop whose loads for dots are in shared memory or on their way; the kernel's hint, or 3, if missing; 1 for none ahead. */
   readonly numStages?: number;
+  /** Told what was decided. */
+  readonly onDetails?: (details: CompileDetails) => void;
 }
 
 const DEFAULT_STAGES = 3;
@@ -66,6 +70,7 @@ function generate(
 ): CompiledKernel {
   const roots = findRoots(laidOut.kernel);
   const emitter = new Emitter(target, options.numWarps);
+  if (options.onDetails) emitter.log = new CompilationLog(emitter);
   const lowering = new Lowering(laidOut.kernel, emitter, laidOut.layouts, roots, {
     contract: options.contract ?? true,
     lineInfo: options.lineInfo ?? true,
@@ -83,6 +88,12 @@ function generate(
   const sharedMemory =
     bytes > target.staticSharedMemoryLimit ? { static: 0, dynamic: bytes } : { static: bytes, dynamic: 0 };
   const entry = identifier(kernel.name);
+  options.onDetails?.({
+    laidOut,
+    shared: emitter.log!.tiles(),
+    pipelines: emitter.log!.pipelines,
+    text: { language: `PTX ${target.ptxVersion}`, ...countInstructions(nodes) },
+  });
   return {
     source: printModule(emitter, { entry, kernel, parameters, names, sharedMemory }),
     metadata: {

@@ -2,6 +2,7 @@
  * @file The program that the code generator builds: PTX instructions as objects, in structured blocks. It becomes text only at the
  * very end (print.ts), so that passes over it (barriers.ts, later scheduling) need no parser.
  */
+import type { Location } from "../../ir/index.ts";
 
 export type RegisterClass = "pred" | "b16" | "b32" | "b64" | "f32" | "f64";
 
@@ -104,6 +105,8 @@ export interface LoopNode {
   readonly enter: Guard | undefined;
   readonly body: Node[];
   readonly repeat: Guard;
+  /** Of the author's loop. */
+  readonly location?: Location | undefined;
 }
 
 export interface IfNode {

@@ -89,6 +89,7 @@ function lowerBlock(lowering: Lowering, block: Block): void {
     if (operation.opcode === "yield") continue;
     // (Copies are issued before the operation that first reads what they bring, which is never skipped.)
     if (lowering.skipped.has(operation)) continue;
+    lowering.emitter.operation = operation;
     if (lowering.options.lineInfo) lowering.emitter.line(operation.location);
     lowering.before.get(operation)?.();
     lowerAndHold(lowering, operation);

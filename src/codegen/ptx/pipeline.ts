@@ -228,6 +228,20 @@ export class Pipeline {
     }
     for (const [key, prefetches] of groups)
       this.#lookups.set(key, new Lookups(lowering, loop.blocks[0]!.parameters[0]!, prefetches, range.from));
+    emitter.log?.pipeline(
+      loop,
+      plan.stages,
+      plan.streams.map(({ prefetch, kind, layout, memory, ring, offset, distance, pieces }) => ({
+        load: prefetch.load,
+        kind,
+        layout,
+        memory,
+        place: { buffer: ring ? this.#ring : this.#single, offset },
+        places: ring ? plan.stages : 1,
+        turnsAhead: distance,
+        bytes: Math.max(...pieces.map(({ bytes }) => bytes)),
+      })),
+    );
   }
 
   /** Fills the stages of the first turns; before the loop. */

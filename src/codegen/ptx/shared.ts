@@ -10,7 +10,7 @@ import {
   registerOffsets,
   sharedOffsets,
 } from "../../layout/index.ts";
-import { bytesOf, groupAccesses, loadGroups, loadTarget, movesWords, storeGroups } from "./access.ts";
+import { type AccessGroup, bytesOf, groupAccesses, loadGroups, loadTarget, movesWords, storeGroups } from "./access.ts";
 import { linearOfThread, ownerGuard, threadBitsClear, threadColumns } from "./coordinates.ts";
 import { type Element, type ElementKind, operandOf } from "./element.ts";
 import type { Emitter } from "./emitter.ts";
@@ -98,6 +98,7 @@ export function writeShared(emitter: Emitter, tile: Tile, memory: LinearLayout, 
   const addresses = sharedAddresses(emitter, tile.layout!, memory, tile.kind);
   const groups = groupAccesses({ dtype: tile.kind, addresses, masks: undefined }, emitter.target.maxVectorBytes);
   storeGroups(emitter, tile, groups, ownerGuard(emitter, tile.layout), { space: "shared", buffer });
+  emitter.log?.registers("write", tile.kind, tile.layout!, memory, { buffer, offset: 0 }, widest(groups));
 }
 
 export function readShared(
@@ -105,15 +106,20 @@ export function readShared(
   kind: ElementKind,
   layout: LinearLayout,
   memory: LinearLayout,
-  { buffer, group, ...origin }: StagedPlace,
+  place: StagedPlace,
 ): Tile {
+  const { buffer, group, ...origin } = place;
   const addresses = sharedAddresses(emitter, layout, memory, kind, origin);
   const groups = groupAccesses({ dtype: kind, addresses, masks: undefined }, emitter.target.maxVectorBytes);
   const packed = isHalf(kind) && addresses.length % 2 === 0 && movesWords(groups);
   const target = loadTarget(emitter, kind, layout, addresses.length, packed);
   loadGroups(emitter, kind, groups, target, { space: "shared", buffer }, group);
+  emitter.log?.registers("read", kind, layout, memory, place, widest(groups));
   return kind === "bool" ? bytesToBool(emitter, target.tile) : target.tile;
 }
+
+/** Elements of the widest access. */
+const widest = (groups: readonly AccessGroup[]): number => Math.max(...groups.map(({ registers }) => registers.length));
 
 export const bufferFor = (emitter: Emitter, name: string, kind: ElementKind, layout: LinearLayout): SharedBuffer =>
   emitter.sharedBuffer(name, bytesOf(kind) << layout.outBits);

@@ -4,6 +4,7 @@
 import { type Kernel, shapeOf, type Value, walk } from "../../ir/index.ts";
 import { assignLayouts } from "../../layout/index.ts";
 import { accessOf, PointerRoots } from "../access.ts";
+import type { CompileDetails } from "../details.ts";
 import { type CompiledKernel, launchArguments, launchParameters } from "../metadata.ts";
 import { Bindings } from "./bindings.ts";
 import type { WgslCapabilities } from "./capabilities.ts";
@@ -19,7 +20,11 @@ import { chooseThreads, wgslPolicy } from "./policy.ts";
  * Compiles a kernel, best after `optimize`, to WGSL for a device with the given capabilities.
  * @throws CompileError `TOO_MANY_BUFFERS`, `WORKGROUP_MEMORY`, `POINTER_ORIGIN`.
  */
-export function compileWgsl(kernel: Kernel, capabilities: WgslCapabilities): CompiledKernel {
+export function compileWgsl(
+  kernel: Kernel,
+  capabilities: WgslCapabilities,
+  onDetails?: (details: CompileDetails) => void,
+): CompiledKernel {
   const narrow = narrowAddresses(kernel);
   const threads = chooseThreads(narrow, capabilities);
   const laidOut = assignLayouts(narrow, wgslPolicy(narrow, capabilities, threads));
@@ -52,6 +57,7 @@ export function compileWgsl(kernel: Kernel, capabilities: WgslCapabilities): Com
   const launched = launchArguments(kernel.parameters, access);
   const features = featuresUsed(generator);
   const debug = generator.debugSites.output;
+  onDetails?.({ laidOut, shared: [], pipelines: [] });
   return {
     source: moduleText(generator, entry),
     metadata: {
