@@ -27,7 +27,11 @@ export interface LaunchArgument {
 
 /** How a WGSL module is bound. Storage buffers hold raw memory: 16-bit and 8-bit elements are packed in little-endian order. */
 export interface WgslBindings {
-  /** Every storage buffer, in @group(0). `parameter` is a pointer parameter's name, or "debug" for the output of print and assert. */
+  /**
+   * Every storage buffer, in @group(0). `parameter` is a pointer parameter's name, or "debug" for the output of print and assert. Entries
+   * with one `binding` share it (the device binds fewer buffers than the kernel has tensors): those tensors, all read only, lie in one
+   * buffer, each at a multiple of 16 bytes, and their `p.offset` says where.
+   */
   readonly buffers: readonly {
     readonly parameter: string;
     readonly binding: number;

@@ -8,8 +8,10 @@
  * - `packed`: several elements a word, read only.
  * - `atomic`: updated by atomics, or written in parts of a word, which must leave the other parts alone.
  * - `half`: f16 that is written, where the device has 16-bit types.
+ *
+ * A kernel with more tensors than the device has storage buffers reads several of one element type through one binding (`sharedNames`).
  */
-import { type DType, elementBytes, type Kernel, type KernelParameter } from "../../ir/index.ts";
+import { type DType, elementBytes, type Kernel, type KernelParameter, walk } from "../../ir/index.ts";
 import { CompileError } from "../../support/errors.ts";
 import type { Access } from "../access.ts";
 import type { WgslBindings } from "../metadata.ts";
@@ -22,8 +24,16 @@ export interface Buffer {
   readonly parameter: KernelParameter;
   readonly access: Access;
   readonly packing: Packing;
-  /** The variable's name. */
+  /** The variable's name: the same for buffers that share a binding. */
   readonly name: string;
+}
+
+/** What the module declares: one variable, for one parameter or for several that share it. */
+interface Declaration {
+  readonly parameters: readonly string[];
+  readonly name: string;
+  readonly type: string;
+  readonly access: "read" | "read_write";
 }
 
 const quadTypes: Readonly<Partial<Record<DType, string>>> = {
@@ -51,11 +61,18 @@ export class Bindings {
     names: Names,
   ) {
     this.#parameters = names.unique("parameters");
-    this.buffers = kernel.parameters.flatMap((parameter): Buffer[] => {
+    const used = kernel.parameters.flatMap((parameter): Omit<Buffer, "name">[] => {
       const use = access.get(parameter.name);
       if (!use) return [];
-      const packing = packingOf(parameter, use, atomics.has(parameter.name), capabilities);
-      return [{ parameter, access: use, packing, name: names.unique(parameter.name) }];
+      return [
+        { parameter, access: use, packing: packingOf(parameter, use, atomics.has(parameter.name), capabilities) },
+      ];
+    });
+    const room = capabilities.limits.maxStorageBuffersPerShaderStage - (writesDebug(kernel) ? 1 : 0);
+    const shared = sharedNames(used, room, names);
+    this.buffers = used.map((buffer) => {
+      const { name } = buffer.parameter;
+      return { ...buffer, name: shared.get(name) ?? names.unique(name) };
     });
     this.#byParameter = new Map(this.buffers.map((buffer) => [buffer.parameter.name, buffer]));
     this.#debug = names.unique("debug");
@@ -91,8 +108,11 @@ export class Bindings {
   }
 
   metadata(features: readonly string[]): WgslBindings {
-    const buffers = this.#list().map(({ parameter, access }, binding) => ({ parameter, binding, access }));
-    const uniform = this.#fields.fields.length > 0 ? { ...this.#fields, binding: buffers.length } : null;
+    const list = this.#list();
+    const buffers = list.flatMap(({ parameters, access }, binding) =>
+      parameters.map((parameter) => ({ parameter, binding, access })),
+    );
+    const uniform = this.#fields.fields.length > 0 ? { ...this.#fields, binding: list.length } : null;
     return { buffers, uniform, features };
   }
 
@@ -119,30 +139,83 @@ export class Bindings {
 
   /** Checks the number of storage buffers against the device's limit. */
   check(kernel: Kernel, capabilities: WgslCapabilities): void {
-    const count = this.#list().length;
+    const list = this.#list();
     const limit = capabilities.limits.maxStorageBuffersPerShaderStage;
-    if (count > limit)
+    if (list.length > limit)
       throw new CompileError(
         "TOO_MANY_BUFFERS",
-        `kernel "${kernel.name}" uses ${count} storage buffers (${this.#list()
-          .map(({ parameter }) => parameter)
+        `kernel "${kernel.name}" uses ${list.length} storage buffers (${list
+          .map(({ parameters }) => parameters.join(" with "))
           .join(
             ", ",
-          )}), but the device allows ${limit} in a shader: pass fewer tensors, or ask for a device with a larger maxStorageBuffersPerShaderStage`,
+          )}), but the device allows ${limit} in a shader: write fewer tensors, or ask for a device with a larger maxStorageBuffersPerShaderStage`,
       );
   }
 
-  #list(): { parameter: string; name: string; type: string; access: "read" | "read_write" }[] {
-    const list = this.buffers.map((buffer) => ({
-      parameter: buffer.parameter.name,
-      name: buffer.name,
-      type: storedType(buffer),
-      access: buffer.access === "read" ? ("read" as const) : ("read_write" as const),
+  #list(): readonly Declaration[] {
+    const list: Declaration[] = groupBy(this.buffers, ({ name }) => name).map((buffers) => ({
+      parameters: buffers.map(({ parameter }) => parameter.name),
+      name: buffers[0]!.name,
+      type: storedType(buffers[0]!),
+      access: buffers[0]!.access === "read" ? "read" : "read_write",
     }));
     if (this.#usesDebug)
-      list.push({ parameter: "debug", name: this.#debug, type: "atomic<u32>", access: "read_write" });
+      list.push({ parameters: ["debug"], name: this.#debug, type: "atomic<u32>", access: "read_write" });
     return list;
   }
+}
+
+function groupBy<T>(items: readonly T[], key: (item: T) => string): readonly T[][] {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const group = groups.get(key(item));
+    if (group) group.push(item);
+    else groups.set(key(item), [item]);
+  }
+  return [...groups.values()];
+}
+
+/** Whether the module will have the buffer that `tl.print` and `tl.assert` write. */
+function writesDebug(kernel: Kernel): boolean {
+  let found = false;
+  walk(kernel.body, ({ opcode }) => {
+    found ||= opcode === "print" || opcode === "assert";
+  });
+  return found;
+}
+
+/**
+ * Names for buffers that share a variable, so that no more than `room` are declared if it can be. Only tensors that are read share: the
+ * runtime brings them into one buffer, which costs a copy, so those of low rank, which tend to be small, come first.
+ */
+function sharedNames(
+  buffers: readonly Omit<Buffer, "name">[],
+  room: number,
+  names: Names,
+): ReadonlyMap<string, string> {
+  const weight = ({ parameter }: Omit<Buffer, "name">): number =>
+    parameter.kind === "pointer" ? Number.POSITIVE_INFINITY : parameter.rank;
+  const groups = groupBy(
+    buffers.filter(({ access }) => access === "read"),
+    storedType,
+  ).map((group) => group.toSorted((a, b) => weight(a) - weight(b)));
+  const taken = groups.map(() => 1);
+  for (let excess = buffers.length - room; excess > 0; excess--) {
+    const next = groups
+      .map((group, index) => ({ index, candidate: group[taken[index]!] }))
+      .filter(({ candidate }) => candidate !== undefined)
+      .sort((a, b) => weight(a.candidate!) - weight(b.candidate!))[0];
+    if (next === undefined) break;
+    taken[next.index]!++;
+  }
+  const shared = new Map<string, string>();
+  for (const [index, group] of groups.entries()) {
+    const members = group.slice(0, taken[index]!).map(({ parameter }) => parameter.name);
+    if (members.length < 2) continue;
+    const name = names.unique(members.join("_"));
+    for (const member of members) shared.set(member, name);
+  }
+  return shared;
 }
 
 function packingOf(
@@ -164,7 +237,7 @@ function packingOf(
 }
 
 /** The element type of the buffer's array. */
-function storedType({ parameter: { dtype }, packing }: Buffer): string {
+function storedType({ parameter: { dtype }, packing }: Omit<Buffer, "name">): string {
   switch (packing) {
     case "quads":
       return quadTypes[dtype]!;

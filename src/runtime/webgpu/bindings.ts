@@ -1,6 +1,7 @@
 /**
  * @file From checked arguments to what a WGSL module binds: for each tensor the part of its buffer that it covers, and the bytes of the
- * uniform block. Pure but for the buffers it is handed, so that limits and aliasing are checked before anything is enqueued.
+ * uniform block. Pure but for the buffers it is handed, so that limits and aliasing are checked before anything is enqueued. Tensors that
+ * share a binding (a device with few storage buffers) are given one range.
  */
 import type { LaunchMetadata, WgslBindings } from "../../codegen/metadata.ts";
 import type { DType } from "../../ir/index.ts";
@@ -64,6 +65,61 @@ function rangeOf(tensor: Tensor, whole: boolean, alignment: number): BoundRange 
   const start = whole || first >= buffer.size ? 0 : roundDown(first, alignment);
   const end = whole ? buffer.size : Math.min(roundUp(Math.max(last, start + 1), bufferGranularity), buffer.size);
   return { buffer, byteOffset: start, byteLength: roundDown(end - start, 4), elementOffset: (first - start) / bytes };
+}
+
+/** Tensors to be copied into one buffer, because they share a binding but not their memory. */
+export interface Gathering {
+  readonly byteLength: number;
+  readonly parts: readonly {
+    readonly parameter: string;
+    readonly from: BoundRange;
+    /** Where the copy of `from` begins, and the element at which the tensor then starts. */
+    readonly byteOffset: number;
+    readonly elementOffset: number;
+  }[];
+}
+
+/**
+ * What to copy before tensors that share a binding can be bound. Those that lie in one buffer already need no copy: their ranges are
+ * widened to the one that covers them all.
+ * @throws LaunchError `BINDING_TOO_LARGE`.
+ */
+export function shareRanges(
+  metadata: LaunchMetadata,
+  buffers: Buffers,
+  ranges: Map<string, BoundRange>,
+  limits: BindingLimits,
+): Gathering[] {
+  // Kernels count elements in 32 bits, and an element may be one byte.
+  const limit = Math.min(limits.maxStorageBufferBindingSize, 2 ** 31 - 1);
+  const gatherings: Gathering[] = [];
+  for (const binding of new Set(buffers.map((buffer) => buffer.binding))) {
+    const sharing = buffers.filter((buffer) => buffer.binding === binding && ranges.has(buffer.parameter));
+    if (sharing.length < 2) continue;
+    const own = sharing.map(({ parameter }) => ({ parameter, from: ranges.get(parameter)! }));
+    const { buffer } = own[0]!.from;
+    const together = own.every(({ from }) => from.buffer === buffer);
+    const start = together ? Math.min(...own.map(({ from }) => from.byteOffset)) : 0;
+    let byteLength = 0;
+    const parts = own.map(({ parameter, from }) => {
+      const byteOffset = together ? from.byteOffset - start : byteLength;
+      const end = byteOffset + from.byteLength;
+      byteLength = together ? Math.max(byteLength, end) : roundUp(end, bufferGranularity);
+      const { dtype } = metadata.arguments.find(({ name }) => name === parameter)!;
+      return { parameter, from, byteOffset, elementOffset: byteOffset / elementBytes[dtype] + from.elementOffset };
+    });
+    if (byteLength > limit) {
+      throw new LaunchError(
+        "BINDING_TOO_LARGE",
+        `kernel "${metadata.name}": the arguments ${own.map(({ parameter }) => `"${parameter}"`).join(", ")} share a binding, since this device binds few buffers, and need ${byteLength} bytes together, but a binding holds at most ${limit}: ask for a device with a larger maxStorageBuffersPerShaderStage`,
+      );
+    }
+    if (!together) gatherings.push({ byteLength, parts });
+    else
+      for (const { parameter, elementOffset } of parts)
+        ranges.set(parameter, { buffer, byteOffset: start, byteLength, elementOffset });
+  }
+  return gatherings;
 }
 
 /** WebGPU refuses a buffer that is written through one binding and used through another; here the arguments are named. */

@@ -21,7 +21,7 @@ import { checkShape, extentOf, rowMajorStrides } from "../strides.ts";
 import { Tensor } from "../tensor.ts";
 import type { AdapterDescription, AdapterKind, OpenedAdapter } from "./adapter.ts";
 import { adapterKindOf, openAdapter } from "./adapter.ts";
-import { boundRanges, packUniform } from "./bindings.ts";
+import { type BoundRange, boundRanges, type Gathering, packUniform, shareRanges } from "./bindings.ts";
 import { bufferGranularity, bufferUsage, mapModeRead, roundUp } from "./constants.ts";
 import { Failures } from "./failures.ts";
 import type { Pipeline } from "./pipeline.ts";
@@ -188,29 +188,49 @@ export class WebGpuDevice extends Device implements BufferQueue {
 
     const { bindings, uniform } = pipeline;
     const { queue } = this.gpuDevice;
+    const encoder = this.gpuDevice.createCommandEncoder({ label: name });
+    const copies = shareRanges(metadata, bindings.buffers, ranges, this.gpuDevice.limits).map((gathering) =>
+      this.#gather(gathering, ranges, encoder),
+    );
     this.#failures.watch(`kernel "${name}"`, () => {
       const debug = metadata.debug && this.#debugBuffer(metadata.debug);
-      const entries: GPUBindGroupEntry[] = bindings.buffers.map(({ parameter, binding }) => {
+      const entries = new Map<number, GPUBindGroupEntry>();
+      for (const { parameter, binding } of bindings.buffers) {
         const range = ranges.get(parameter);
-        if (range !== undefined)
-          return { binding, resource: { buffer: range.buffer, offset: range.byteOffset, size: range.byteLength } };
-        if (parameter === "debug" && debug !== undefined) return { binding, resource: { buffer: debug } };
-        throw new LaunchError("BINDING", `kernel "${name}": nothing to bind for "${parameter}"`);
-      });
+        if (range !== undefined) {
+          const { buffer, byteOffset: offset, byteLength: size } = range;
+          entries.set(binding, { binding, resource: { buffer, offset, size } });
+        } else if (parameter === "debug" && debug !== undefined)
+          entries.set(binding, { binding, resource: { buffer: debug } });
+        else throw new LaunchError("BINDING", `kernel "${name}": nothing to bind for "${parameter}"`);
+      }
       if (uniform !== undefined) {
         queue.writeBuffer(uniform, 0, packUniform(name, bindings.uniform!, resolved, ranges));
-        entries.push({ binding: bindings.uniform!.binding, resource: { buffer: uniform } });
+        const { binding } = bindings.uniform!;
+        entries.set(binding, { binding, resource: { buffer: uniform } });
       }
-      const encoder = this.gpuDevice.createCommandEncoder({ label: name });
       const pass = encoder.beginComputePass({ label: name, timestampWrites: this.#timer?.next(name) });
       pass.setPipeline(pipeline.pipeline);
-      pass.setBindGroup(0, this.gpuDevice.createBindGroup({ label: name, layout: pipeline.layout, entries }));
+      const group = { label: name, layout: pipeline.layout, entries: [...entries.values()] };
+      pass.setBindGroup(0, this.gpuDevice.createBindGroup(group));
       pass.dispatchWorkgroups(...grid);
       pass.end();
       const readDebug = debug && this.#copyDebugBuffer(encoder, debug);
       queue.submit([encoder.finish()]);
       if (readDebug !== undefined) this.#failures.check(this.#reportDebug(name, metadata.debug!, readDebug));
     });
+    for (const copy of copies) copy.dispose(); // The launch, being submitted, keeps them.
+  }
+
+  /** Copies tensors that share a binding into one buffer, and binds them there. */
+  #gather({ byteLength, parts }: Gathering, ranges: Map<string, BoundRange>, encoder: GPUCommandEncoder): Tensor {
+    const copy = this.empty([byteLength / 4], "u32");
+    const buffer = this.bufferOf(copy);
+    for (const { parameter, from, byteOffset, elementOffset } of parts) {
+      encoder.copyBufferToBuffer(from.buffer, from.byteOffset, buffer, byteOffset, from.byteLength);
+      ranges.set(parameter, { buffer, byteOffset: 0, byteLength, elementOffset });
+    }
+    return copy;
   }
 
   #checkGrid(name: string, grid: Grid): void {

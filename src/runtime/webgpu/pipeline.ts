@@ -27,11 +27,12 @@ export function makePipeline(device: GPUDevice, failures: Failures, { source, me
     throw new LaunchError("NOT_WGSL", `kernel "${name}" is compiled for ${metadata.target}, not for WGSL`);
   checkDevice(device, metadata, bindings);
   const make = (): Pipeline & { readonly module: GPUShaderModule } => {
+    const access = new Map(bindings.buffers.map((buffer) => [buffer.binding, buffer.access]));
     const module = device.createShaderModule({ code: source, label: name });
     const layout = device.createBindGroupLayout({
       label: name,
       entries: [
-        ...bindings.buffers.map(({ binding, access }) => ({
+        ...[...access].map(([binding, access]) => ({
           binding,
           visibility: computeStage,
           buffer: { type: access === "read" ? ("read-only-storage" as const) : ("storage" as const) },
@@ -78,7 +79,7 @@ function checkDevice(device: GPUDevice, { name, block, sharedMemory }: LaunchMet
     ["maxComputeWorkgroupSizeZ", block[2]],
     ["maxComputeInvocationsPerWorkgroup", block[0] * block[1] * block[2]],
     ["maxComputeWorkgroupStorageSize", sharedMemory.static + sharedMemory.dynamic],
-    ["maxStorageBuffersPerShaderStage", bindings.buffers.length],
+    ["maxStorageBuffersPerShaderStage", new Set(bindings.buffers.map(({ binding }) => binding)).size],
     ["maxUniformBufferBindingSize", bindings.uniform?.size ?? 0],
   ];
   for (const [limit, need] of needs) {
