@@ -103,7 +103,10 @@ function factorOf(emitter: Emitter, name: string, tile: Tile, accumulators: Line
   const depthFirst =
     shape[depthAxis]! >= CHUNK && vectorWidth(tile.layout!, depthAxis, { elementBytes: BYTES }) >= CHUNK;
   if (!depthFirst) {
-    writeShared(emitter, tile, swizzledShared({ shape, order: [rowAxis, depthAxis] }), buffer);
+    const memory = swizzledShared({ shape, order: [rowAxis, depthAxis] });
+    writeShared(emitter, tile, memory, buffer);
+    const width = vectorWidth(rows, 0, { elementBytes: BYTES });
+    emitter.log?.registers("read", "f32", firstChunk(rows, memory, rowAxis), memory, { buffer, offset: 0 }, width);
     return rowsFirst(emitter, buffer, rows, rowOf, shape[rowAxis]!, Math.min(CHUNK, shape[depthAxis]!));
   }
   // Neighbouring lanes read rows that are as far apart as one thread holds of them.
@@ -111,7 +114,20 @@ function factorOf(emitter: Emitter, name: string, tile: Tile, accumulators: Line
   const maxPhase = Math.min(8, shape[depthAxis]! / CHUNK, Math.max(1, shape[rowAxis]! / perPhase));
   const memory = swizzledShared({ shape, order: [depthAxis, rowAxis], vec: CHUNK, perPhase, maxPhase });
   writeShared(emitter, tile, memory, buffer);
-  return depthsFirst(emitter, buffer, rows, rowOf, memory, rowAxis);
+  const access = firstChunk(rows, memory, rowAxis);
+  emitter.log?.registers("read", "f32", access, memory, { buffer, offset: 0 }, CHUNK);
+  return depthsFirst(emitter, buffer, rowOf, memory, rowAxis, access);
+}
+
+/** What a thread reads of the first chunk, as a layout of the operand: registers are (row, k in the chunk). */
+function firstChunk(rows: LinearLayout, memory: LinearLayout, rowAxis: 0 | 1): LinearLayout {
+  const [rowUnit, depthUnit] = rowAxis === 0 ? [memory.shape[1]!, 1] : [1, memory.shape[1]!];
+  const depths = [depthUnit, 2 * depthUnit].slice(0, Math.log2(Math.min(CHUNK, memory.shape[1 - rowAxis]!)));
+  return new LinearLayout(
+    rows.ins.map((dim) => (dim.name === REGISTER ? { ...dim, bits: dim.bits + depths.length } : dim)),
+    memory.outs,
+    [...depths, ...rows.columns.map((row) => row * rowUnit)],
+  );
 }
 
 const startOfShared = (emitter: Emitter): Register =>
@@ -162,18 +178,11 @@ function rowsFirst(
 function depthsFirst(
   emitter: Emitter,
   buffer: SharedBuffer,
-  rows: LinearLayout,
   rowOf: readonly number[],
   memory: LinearLayout,
   rowAxis: 0 | 1,
+  access: LinearLayout,
 ): Factor {
-  // What a thread reads of the first chunk, as a layout of the operand: registers are (row, k in the chunk).
-  const [rowUnit, depthUnit] = rowAxis === 0 ? [memory.shape[1]!, 1] : [1, memory.shape[1]!];
-  const access = new LinearLayout(
-    rows.ins.map((dim) => (dim.name === REGISTER ? { ...dim, bits: dim.bits + 2 } : dim)),
-    memory.outs,
-    [depthUnit, 2 * depthUnit, ...rows.columns.map((row) => row * rowUnit)],
-  );
   const offsets = sharedOffsets(access, memory);
   const columns = threadColumns(offsets).map((column) => column * BYTES);
   const chunkBits = (memory.shape[1 - rowAxis]! - CHUNK) * BYTES;
