@@ -104,7 +104,7 @@ export interface AttentionBackwardArguments extends CommonArguments {
   readonly v: Tensor;
   /** As in the forward call; the gradients are those of q and k before they are turned. */
   readonly rope?: RopeAngles;
-  /** [B, Hq, M, E]: the forward call's output. */
+  /** `[B, Hq, M, E]`: the forward call's output. */
   readonly out: Tensor;
   /** f32 [B, Hq, M]: the forward call's `lse`. */
   readonly lse: Tensor;

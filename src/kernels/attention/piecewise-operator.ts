@@ -31,11 +31,11 @@ export const {
 
 /** Queries and keys under both position embeddings. */
 interface TurnedOperands {
-  /** [B, Hq, M, D]: queries for keys nearer than the threshold. f16, bf16 or f32; any strides. */
+  /** `[B, Hq, M, D]`: queries for keys nearer than the threshold. f16, bf16 or f32; any strides. */
   readonly q1: Tensor;
   /** [B, Hk, N, D]; Hq a multiple of Hk. */
   readonly k1: Tensor;
-  /** [B, Hq, M, D]: queries for keys at the threshold or farther. */
+  /** `[B, Hq, M, D]`: queries for keys at the threshold or farther. */
   readonly q2: Tensor;
   /** [B, Hk, N, D]. */
   readonly k2: Tensor;

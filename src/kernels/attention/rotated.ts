@@ -11,7 +11,7 @@ import { channelsOf, loadOperand, packedQueries } from "./operands.ts";
 import { type Channels, operandNames, type Place, type RuntimeIndex, type Side, type Variant } from "./variant.ts";
 
 const parameters = {
-  /** [2, terms, 2, positions, d/2]: of queries and of keys, for each term, cosines and sines of the token at each position. */
+  /** `[2, terms, 2, positions, d/2]`: of queries and of keys, for each term, cosines and sines of the token at each position. */
   angles: tl.tensor("f32", 5),
 };
 

@@ -53,7 +53,7 @@ interface Context {
 /** What the backward pass of a layer needs of its forward pass; owned by `scope`. */
 interface SavedLayer {
   readonly scope: Scope;
-  /** [B·T, H]: the layer's input, that input normalised, and the stream after attention, normalised too. */
+  /** `[B·T, H]`: the layer's input, that input normalised, and the stream after attention, normalised too. */
   readonly input: Tensor;
   readonly attentionInput: Tensor;
   readonly middle: Tensor;
