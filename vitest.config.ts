@@ -1,8 +1,10 @@
 import { defineConfig } from "vitest/config";
+import { oneModule } from "./test/support/one-module.ts";
 
 const source = (path: string): string => new URL(`./src/${path}`, import.meta.url).pathname;
 
 export default defineConfig({
+  plugins: [oneModule(source("emulator"))],
   resolve: {
     alias: [
       { find: /^tilewright$/, replacement: source("index.ts") },
