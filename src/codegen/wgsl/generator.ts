@@ -259,7 +259,8 @@ export class Generator {
 
   /** The expression of one element of a value, as held (see types.ts); of a pointer, the element offset in its buffer. */
   element(value: Value, index: TileIndex): Expr {
-    const key = `${this.idOf(value)} ${indexKey(index)}`;
+    // With the place: what was computed before a value was stored may read variables that have changed since.
+    const key = `${this.idOf(value)} ${this.storages.get(value)?.name ?? ""} ${indexKey(index)}`;
     const known = this.writer.recall(key);
     if (known) return known;
     const expression = this.#compute(value, index);
