@@ -39,7 +39,7 @@ const quoteUnlessIdentifier = (name: string): string => (isIdentifier(name) ? na
 
 /** Gives every value its text name: `%acc`, `%acc#1`, `%3`. */
 class ValueNames {
-  readonly #names = new Map<Value, string>();
+  readonly all = new Map<Value, string>();
   readonly #taken = new Map<string, number>();
   #unnamed = 0;
 
@@ -51,13 +51,13 @@ class ValueNames {
       this.#taken.set(name, uses + 1);
       text = `%${quoteUnlessIdentifier(name)}${uses > 0 ? `#${uses}` : ""}`;
     }
-    this.#names.set(value, text);
+    this.all.set(value, text);
     return text;
   }
 
   /** `%?` marks a value that is used where it is not defined: a broken kernel must still print, to be looked at. */
   of(value: Value): string {
-    return this.#names.get(value) ?? `%?${value.name ?? ""}`;
+    return this.all.get(value) ?? `%?${value.name ?? ""}`;
   }
 
   list(values: readonly Value[]): string {
@@ -87,8 +87,17 @@ const at = (location: Location | undefined): string =>
   location ? ` at ${JSON.stringify(location.file)}:${location.line}:${location.column}` : "";
 
 /** The text form of a kernel; `parseKernel` reads it back. */
-export function printKernel(kernel: Kernel, options: PrintOptions = {}): string {
+export const printKernel = (kernel: Kernel, options: PrintOptions = {}): string =>
+  print(kernel, new ValueNames(), options);
+
+/** What the text form calls each value, as `%acc`. */
+export function nameValues(kernel: Kernel): ReadonlyMap<Value, string> {
   const names = new ValueNames();
+  print(kernel, names, {});
+  return names.all;
+}
+
+function print(kernel: Kernel, names: ValueNames, options: PrintOptions): string {
   const lines: string[] = [];
   const parameters = kernel.parameters.map((parameter, i) => {
     const value = kernel.body.parameters[i]!;

@@ -17,6 +17,7 @@ export * from "./linear-layout.ts";
 export * from "./mma.ts";
 export * from "./queries.ts";
 export * from "./reduction.ts";
+export * from "./repetition.ts";
 export * from "./shared.ts";
 export * from "./slice.ts";
 export * from "./swizzle.ts";
