@@ -17,7 +17,7 @@ export function addEvaluatePerplexity(evaluateCommand: Command): void {
     .command("perplexity")
     .description("perplexity of the last positions against context length, a row a position scheme");
   addCommonOptions(command, "default,linear,dynamic,yarn,rerope,leaky,selfextend");
-  addLengthOptions(command, [0, 4096, 8192, 12288])
+  addLengthOptions(command, "0,4096,8192,12288")
     .option("--tail <count>", "how many positions at the end of each context are scored", integer, 128)
     .action((options: Options) =>
       evaluate(options, {

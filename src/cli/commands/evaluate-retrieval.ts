@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { defaultRetrievalTask, evaluateRetrieval } from "../../models/aquila2/index.ts";
 import { lineChart } from "../evaluate/line-chart.ts";
-import { addCommonOptions, addLengthOptions, type CommonOptions } from "../evaluate/options.ts";
+import { addCommonOptions, addLengthOptions, type CommonOptions, listOption } from "../evaluate/options.ts";
 import { evaluate } from "../evaluate/session.ts";
 import { printTable } from "../evaluate/table.ts";
 
@@ -24,10 +24,17 @@ export function addEvaluateRetrieval(evaluateCommand: Command): void {
       "how well a fact planted near the beginning of a text is remembered at its end, a row a position scheme",
     );
   addCommonOptions(command, "default,linear,dynamic,yarn,rerope,leaky,selfextend");
-  addLengthOptions(command, [0])
+  addLengthOptions(command, "0")
     .option("--fact <text>", "what is planted, with {name} where the name stands", fact)
-    .option("--questions <list>", "beginnings of sentences that the name continues, with | between", list, questions)
-    .option("--names <list>", "with | between, each with the space before it", list, names)
+    .addOption(
+      listOption(
+        "--questions <list>",
+        "beginnings of sentences that the name continues, with | between",
+        list,
+        questions.join("|"),
+      ),
+    )
+    .addOption(listOption("--names <list>", "with | between, each with the space before it", list, names.join("|")))
     .action((options: Options) =>
       evaluate(options, {
         measure: (model, input) => evaluateRetrieval(model, { ...options, ...input, task: options }),

@@ -1,5 +1,5 @@
 /** @file The options that the subcommands of `tilewright evaluate` have in common, and how their text is read. */
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { type NamedPositions, parsePositions } from "../../models/aquila2/index.ts";
 import type { Backend, DeviceOptions } from "../../runtime/index.ts";
 
@@ -45,11 +45,15 @@ Schemes, with options after colons:
   selfextend                       [:window=W][:group=G][:logn]
 The others of config.json's rope_type take its numeric keys the same way: llama3:factor=8:low_freq_factor=1:high_freq_factor=4`;
 
+/** An option whose default is written as its user would. */
+export const listOption = <T>(flags: string, description: string, read: (text: string) => T, initial: string): Option =>
+  new Option(flags, description).argParser(read).default(read(initial), initial);
+
 /** Adds the common options. `schemes`: the default ones. */
 export function addCommonOptions(command: Command, schemes: string): Command {
   return command
     .requiredOption("--model <directory>", "config.json, safetensors and tokenizer.json")
-    .option("--schemes <list>", "see below", schemesOf, schemesOf(schemes))
+    .addOption(listOption("--schemes <list>", "see below", schemesOf, schemes))
     .option("--text <file>", `a text the model has not seen (default: ${heldOutFile} of the model)`)
     .option("--backend <name>", "auto | webgpu | cpu", "auto")
     .option("--adapter <name>", "of webgpu, for example swiftshader")
@@ -59,8 +63,8 @@ export function addCommonOptions(command: Command, schemes: string): Command {
 }
 
 /** The options of a measure against context length besides. */
-export function addLengthOptions(command: Command, starts: readonly number[]): Command {
+export function addLengthOptions(command: Command, starts: string): Command {
   return command
-    .option("--lengths <list>", "context lengths in tokens", integers, [128, 256, 512, 1024, 2048])
-    .option("--starts <list>", "the tokens of the text at which contexts start", integers, starts);
+    .addOption(listOption("--lengths <list>", "context lengths in tokens", integers, "128,256,512,1024,2048"))
+    .addOption(listOption("--starts <list>", "the tokens of the text at which contexts start", integers, starts));
 }
