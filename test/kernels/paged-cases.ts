@@ -3,13 +3,14 @@
  * pages of any size, chunks of queries, PiecewiseAttention.
  */
 import type { FloatDType } from "../../src/kernels/index.ts";
+import type { VariantCase } from "./attention-variants-cases.ts";
 
 export interface PagedCase {
   readonly dtype: FloatDType;
   readonly queryHeads: number;
   readonly keyHeads: number;
-  /** 0: one query a sequence, without an axis of queries. */
-  readonly queries: number;
+  /** 0: one query a sequence, without an axis of queries. A list: so many of each sequence, packed, and then rows of no sequence. */
+  readonly queries: number | readonly number[];
   readonly headDim: number;
   readonly valueDim: number;
   readonly pageSize: number;
@@ -24,7 +25,14 @@ export interface PagedCase {
   readonly raw: boolean;
   /** How a page lies in memory. */
   readonly layout: "heads first" | "keys first";
+  /** Arguments of variants, as in attention-variants-cases.ts. */
+  readonly variant?: PagedVariant;
 }
+
+export type PagedVariant = Pick<
+  VariantCase,
+  "window" | "sinkTokens" | "prefix" | "softcap" | "alibi" | "bias" | "sinks"
+>;
 
 const base = {
   dtype: "f16",
@@ -106,4 +114,5 @@ export const titleOf = (c: PagedCase): string =>
     c.threshold === undefined ? "" : ` threshold ${c.threshold}`,
     c.raw ? " raw" : "",
     c.magnitude === 1 ? "" : ` x${c.magnitude}`,
+    ...Object.entries(c.variant ?? {}).map(([name, value]) => (value === undefined ? "" : ` ${name} ${value}`)),
   ].join("");

@@ -4,6 +4,8 @@
  * belongs to no sequence, and page numbers far outside the cache beyond each context. It knows nothing of a test framework.
  */
 import {
+  type AttentionInputs,
+  type AttentionResult,
   allowedError,
   attend,
   exactArithmetic,
@@ -19,6 +21,8 @@ import {
 import type { Device, Tensor } from "../../src/runtime/index.ts";
 import { randomValues, roundTo } from "../support/rounding.ts";
 import { sizeOf } from "./attention-errors.ts";
+import { cumulative, problemOf, slopesOf } from "./attention-variants-cases.ts";
+import { denseAttention } from "./attention-variants-reference.ts";
 import type { PagedCase } from "./paged-cases.ts";
 
 /** Pages of the sequences, dealt out backwards so that none lies where its number says, with some left over. */
@@ -60,30 +64,85 @@ function fillCache(
 const denseRows = (c: PagedCase, dim: number, seed: number): Float32Array[] =>
   c.contexts.map((context, b) => randomValues(c.dtype, c.keyHeads * context * dim, seed + 100 * b, c.magnitude));
 
-/** The largest errors over all sequences as shares of what is allowed, from results [B, Hq, M, E] and [B, Hq, M]. */
+/** How many queries each sequence has, and the shape of the queries up to their channels. */
+function queriesOf({ queries, contexts, queryHeads }: PagedCase): { each: readonly number[]; rows: readonly number[] } {
+  if (typeof queries !== "number")
+    return { each: queries.slice(0, contexts.length), rows: [queries.reduce((a, b) => a + b, 0), queryHeads] };
+  const rows = [contexts.length, queryHeads, ...(queries === 0 ? [] : [queries])];
+  return { each: contexts.map(() => Math.max(queries, 1)), rows };
+}
+
+/** Of queries or results, as the operators take and give them, those of sequence b: [Hq, M, width]. */
+function ofSequence(c: PagedCase, all: Float32Array, b: number, width: number): Float32Array {
+  const { each } = queriesOf(c);
+  const [count, first] = [each[b]!, each.slice(0, b).reduce((x, y) => x + y, 0)];
+  if (typeof c.queries === "number")
+    return all.subarray(first * c.queryHeads * width, (first + count) * c.queryHeads * width);
+  return Float32Array.from({ length: c.queryHeads * count * width }, (_, i) => {
+    const [h, m, e] = [Math.floor(i / (count * width)), Math.floor(i / width) % count, i % width];
+    return all[((first + m) * c.queryHeads + h) * width + e]!;
+  });
+}
+
+/** Bias and sinks as they are given to the operators. */
+interface Given {
+  readonly bias?: { readonly values: Float32Array; readonly shape: readonly number[] };
+  readonly sinks?: Float32Array;
+}
+
+/** Of a bias [B or 1, Hq or 1, M or 1, keys] what sequence b has: [1, Hq or 1, M or 1, context]. */
+function biasOfSequence({ contexts }: PagedCase, { values, shape }: NonNullable<Given["bias"]>, b: number) {
+  const [batch, heads, queries, width] = shape as [number, number, number, number];
+  const rows = heads * queries;
+  const start = batch === 1 ? 0 : b * rows;
+  const length = contexts[b]!;
+  return Float32Array.from(
+    { length: rows * length },
+    (_, i) => values[(start + Math.floor(i / length)) * width + (i % length)]!,
+  );
+}
+
+/** Output and normaliser of one sequence: exactly, and as computed naively in the dtype. */
+function expectedOf(c: PagedCase, b: number, inputs: AttentionInputs, given: Given): readonly AttentionResult[] {
+  const { dtype, queryHeads, keyHeads, headDim, valueDim, causal, scale, variant, threshold, magnitude } = c;
+  const [queries, keys] = [queriesOf(c).each[b]!, c.contexts[b]!];
+  const shape = { batch: 1, queryHeads, keyHeads, queries, keys, headDim, valueDim, causal, scale };
+  const piecewise = threshold === undefined ? {} : { threshold };
+  if (variant === undefined)
+    return [exactArithmetic, naiveArithmetic(dtype)].map((arithmetic) =>
+      attend({ ...shape, ...piecewise }, inputs, arithmetic),
+    );
+  const prefix = variant.prefix && { prefix: [variant.prefix[b]!] };
+  const problem = problemOf(
+    { ...shape, ...piecewise, ...variant, dtype, magnitude, ...prefix },
+    {
+      ...(given.bias && { bias: biasOfSequence(c, given.bias, b) }),
+      ...(given.sinks && { sinks: given.sinks }),
+    },
+  );
+  const dout = new Float32Array(queryHeads * queries * valueDim);
+  return [(x: number) => x, (x: number) => roundTo(dtype, x)].map((round) => {
+    const { out, lse } = denseAttention(problem, { ...inputs, dout }, round);
+    return { out: out!, lse: lse! };
+  });
+}
+
+/** The largest errors over all sequences as shares of what is allowed, from results in the shape of the queries. */
 function sharesOf(
   c: PagedCase,
-  terms: readonly { readonly q: Float32Array; readonly k: readonly Float32Array[] }[],
-  v: readonly Float32Array[],
+  inputs: (b: number) => AttentionInputs,
+  given: Given,
   result: { readonly out: Float32Array; readonly lse: Float32Array },
 ): { out: number; lse: number } {
-  const queries = Math.max(c.queries, 1);
   const shares = { out: 0, lse: 0 };
-  for (const [b, keys] of c.contexts.entries()) {
-    const shape = { ...c, batch: 1, queries, keys, causal: c.causal };
-    const part = (all: Float32Array, width: number) =>
-      all.subarray(b * c.queryHeads * queries * width, (b + 1) * c.queryHeads * queries * width);
-    const inputs = { terms: terms.map(({ q, k }) => ({ q: part(q, c.headDim), k: k[b]! })), v: v[b]! };
-    const [expected, naive] = [exactArithmetic, naiveArithmetic(c.dtype)].map((arithmetic) =>
-      attend(shape, inputs, arithmetic),
-    ) as [ReturnType<typeof attend>, ReturnType<typeof attend>];
+  for (const b of c.contexts.keys()) {
+    const [expected, naive] = expectedOf(c, b, inputs(b), given) as [AttentionResult, AttentionResult];
     for (const [name, width] of [
       ["out", c.valueDim],
       ["lse", 1],
     ] as const) {
-      const share =
-        largestDifference(part(result[name], width), expected[name]) / allowedError(naive[name], expected[name]);
-      shares[name] = Math.max(shares[name], share);
+      const difference = largestDifference(ofSequence(c, result[name], b, width), expected[name]);
+      shares[name] = Math.max(shares[name], difference / allowedError(naive[name], expected[name]));
     }
   }
   return shares;
@@ -108,44 +167,57 @@ const positions = {
   keys: [(j: number) => j, (j: number) => j / factor],
 };
 
-/** Queries [B, Hq, M, D], those of each sequence at the end of its context. */
-function turnedQueries(c: PagedCase, queries: Float32Array, position: (n: number) => number): Float32Array {
-  const count = Math.max(c.queries, 1);
-  const size = c.queryHeads * count * c.headDim;
-  const result = new Float32Array(queries.length);
-  for (const [b, context] of c.contexts.entries())
-    result.set(
-      turned(c, queries.subarray(b * size, (b + 1) * size), count, (m) => position(context - count + m)),
-      b * size,
-    );
-  return result;
+/** The arguments by which the operators take a case's variant. */
+function variantArguments(device: Device, c: PagedCase, given: Given) {
+  const { variant = {}, queryHeads: Hq, queries, contexts } = c;
+  const integers = (values: readonly number[]) =>
+    device.tensor(Int32Array.from(values), { shape: [values.length], dtype: "i32" });
+  const { alibi, bias, prefix, sinks, ...rest } = variant;
+  return {
+    ...rest,
+    ...(prefix && { prefixLengths: integers(prefix) }),
+    ...(alibi && { alibiSlopes: device.tensor(slopesOf(Hq), { shape: [Hq], dtype: "f32" }) }),
+    ...(bias && { bias: device.tensor(given.bias!.values, { shape: given.bias!.shape, dtype: "f32" }) }),
+    ...(sinks && { sinks: device.tensor(given.sinks!, { shape: [Hq], dtype: "f32" }) }),
+    ...(typeof queries !== "number" && {
+      cumulativeLengths: { queries: integers(cumulative(queries.slice(0, contexts.length))) },
+    }),
+  };
 }
 
 /** Runs one case. The largest errors as shares of what is allowed: at most 1 is right. */
 export async function pagedErrorShares(device: Device, c: PagedCase): Promise<{ out: number; lse: number }> {
   const batch = c.contexts.length;
-  const queryShape = [batch, c.queryHeads, ...(c.queries === 0 ? [] : [c.queries]), c.headDim];
-  const q = [1, 2].map((seed) => randomValues(c.dtype, sizeOf(queryShape), seed, c.magnitude));
+  const { each, rows } = queriesOf(c);
+  const queryShape = [...rows, c.headDim];
+  const q = [1, 2].map((seed) => randomValues(c.dtype, sizeOf(queryShape), seed, c.magnitude)) as [
+    Float32Array,
+    Float32Array,
+  ];
   const [q1, q2] = q.map((values) => device.tensor(values, { shape: queryShape, dtype: c.dtype })) as [Tensor, Tensor];
   const pages = dealPages(c);
   const rawKeys = denseRows(c, c.headDim, 3);
-  const { threshold } = c;
+  const { threshold, variant } = c;
   const [map, terms] = threshold === undefined ? [{}, 1] : [{ map: pagedPositionMap }, 2];
-  const k = c.raw
-    ? positions.keys
-        .slice(0, terms)
-        .map((position) => rawKeys.map((keys, b) => turned(c, keys, c.contexts[b]!, position)))
-    : [rawKeys, denseRows(c, c.headDim, 4)];
-  const seenQueries = c.raw ? positions.queries.map((position) => turnedQueries(c, q[0]!, position)) : q;
+  const keys = c.raw ? [rawKeys] : [rawKeys, denseRows(c, c.headDim, 4)];
   const v = denseRows(c, c.valueDim, 5);
-  const caches = (c.raw ? [rawKeys] : k).map((rows) => fillCache(device, c, c.headDim, rows, pages));
+  const caches = keys.map((rows) => fillCache(device, c, c.headDim, rows, pages));
   const length = pages.columns * c.pageSize;
   const frequencies = ropeFrequencies(plainRope(10000), { headDim: c.headDim });
   using rope = ropeAngles(device, { frequencies, length, ...map });
+  const biasShape = variant?.bias && [
+    ...[batch, c.queryHeads, each[0]!].map((size, i) => (variant.bias![i] ? size : 1)),
+    length,
+  ];
+  const given: Given = {
+    ...(biasShape && { bias: { shape: biasShape, values: randomValues("f32", sizeOf(biasShape), 7) } }),
+    ...(variant?.sinks && { sinks: randomValues("f32", c.queryHeads, 8, 2) }),
+  };
   const common = {
     valueCache: fillCache(device, c, c.valueDim, v, pages),
     contextLengths: device.tensor(Int32Array.from(c.contexts), { shape: [batch], dtype: "i32" }),
     blockTables: device.tensor(Int32Array.from(pages.tables.flat()), { shape: [batch, pages.columns], dtype: "i32" }),
+    ...variantArguments(device, c, given),
     scale: c.scale,
     causal: c.causal,
     splits: c.splits,
@@ -158,12 +230,24 @@ export async function pagedErrorShares(device: Device, c: PagedCase): Promise<{ 
       : c.raw
         ? pagedPiecewiseAttention({ ...one, rope, threshold })
         : pagedPiecewiseAttention({ q1, q2, keyCache1: caches[0]!, keyCache2: caches[1]!, threshold, ...common });
-  const rows = queryShape.slice(0, -1);
   if (`${out.shape}; ${lse!.shape}` !== `${[...rows, c.valueDim]}; ${rows}`)
     throw new Error(`out is [${out.shape}], lse [${lse!.shape}], for queries [${queryShape}]`);
   const result = { out: (await out.read()) as Float32Array, lse: (await lse!.read()) as Float32Array };
   const { valueCache, contextLengths, blockTables } = common;
   for (const tensor of [q1, q2, ...caches, valueCache, contextLengths, blockTables, out, lse!]) tensor.dispose();
-  const operands = k.map((keys, i) => ({ q: seenQueries[i]!, k: keys }));
-  return sharesOf(c, operands, v, result);
+
+  const inputs = (b: number): AttentionInputs => ({
+    terms: Array.from({ length: terms }, (_, term) => {
+      const [context, count] = [c.contexts[b]!, each[b]!];
+      const own = ofSequence(c, q[c.raw ? 0 : term]!, b, c.headDim);
+      if (!c.raw) return { q: own, k: keys[term]![b]! };
+      const [ofQuery, ofKey] = [positions.queries[term]!, positions.keys[term]!];
+      return {
+        q: turned(c, own, count, (m) => ofQuery(context - count + m)),
+        k: turned(c, rawKeys[b]!, context, ofKey),
+      };
+    }),
+    v: v[b]!,
+  });
+  return sharesOf(c, inputs, given, result);
 }

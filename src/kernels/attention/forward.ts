@@ -76,7 +76,8 @@ function sinkOf(
   at: Place,
 ): Tile<"f32", readonly [BlockM]> | undefined {
   const sink = variant.sink?.logit(p, queryRows(at, kept), c).mul(log2e);
-  return sink && at.keyRange ? tl.where(at.keyRange.from.eq(0), sink, Number.NEGATIVE_INFINITY) : sink;
+  const first = at.keyRange?.first;
+  return sink && first ? tl.where(first, sink, Number.NEGATIVE_INFINITY) : sink;
 }
 
 /** The lowest finite f32. */

@@ -17,6 +17,8 @@ export interface SplitCall {
   /** Among them those of `headConstants`; BLOCK_N, if given, is kept. */
   readonly constants: Readonly<Record<string, number | boolean>>;
   readonly queryShape: readonly [batch: number, heads: number, queries: number, dim: number];
+  /** Queries of a sequence on average, where several are packed along one axis. Default: all are one sequence's. */
+  readonly queriesEach?: number;
   readonly keyHeads: number;
   readonly valueDim: number;
   /** Number of the variant's terms, and whether its keys are turned while they are loaded. */
@@ -37,7 +39,8 @@ export function launchSplit(call: SplitCall, out: Tensor, lse: Tensor): void {
   const [rowHeads, rows] = packed ? [keyHeads, queries * group] : [heads, queries];
 
   using partial = device.empty([splits, batch, rowHeads, rows, width], "f32");
-  const blocks = splitConfiguration({ backend: device.backend, dtype: out.dtype, ...call, headDim }, rows);
+  const rowsEach = Math.ceil((rows * (call.queriesEach ?? queries)) / queries);
+  const blocks = splitConfiguration({ backend: device.backend, dtype: out.dtype, ...call, headDim }, rowsEach);
   const constants = { ...blocks, ...call.constants, PACK_HEADS: packed };
   device.launch(kernel, { ...call.values, partial }, { constants });
 

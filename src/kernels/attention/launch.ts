@@ -16,10 +16,11 @@ import {
 } from "./configuration.ts";
 import { dense } from "./dense.ts";
 import { withDropout } from "./dropout.ts";
+import { type VariantFamily, variantFamily } from "./family.ts";
 import { attentionForward } from "./forward.ts";
 import { launchBiasGradient, launchSinksGradient } from "./launch-gradients.ts";
 import { launchSplit, shouldPack } from "./launch-split.ts";
-import { type Modifier, modifiersOf, type VariantArguments } from "./modifiers.ts";
+import { keysInReach, modifiersOf, type VariantArguments } from "./modifiers.ts";
 import { canPackHeads } from "./pack-heads.ts";
 import { piecewise } from "./piecewise.ts";
 import { attentionSplit } from "./split-kv.ts";
@@ -41,25 +42,8 @@ export const kernelsOf = (variant: Variant) => ({
 type Kernels = ReturnType<typeof kernelsOf>;
 
 /** The kernels of a variant, alone and modified. */
-export interface KernelFamily {
-  readonly plain: Kernels;
-  /** Those of the variant with the modifiers, which are added in this order. */
-  with(modifiers: readonly Modifier[]): Kernels;
-}
-
-export function kernelFamily(variant: Variant): KernelFamily {
-  const plain = kernelsOf(variant);
-  const made = new Map([[variant.name, plain]]);
-  return {
-    plain,
-    with(modifiers) {
-      const modified = modifiers.reduce<Variant>((inner, modify) => modify(inner), variant);
-      const kernels = made.get(modified.name) ?? kernelsOf(modified);
-      made.set(modified.name, kernels);
-      return kernels;
-    },
-  };
-}
+export type KernelFamily = VariantFamily<Kernels>;
+export const kernelFamily = (variant: Variant): KernelFamily => variantFamily(variant, kernelsOf);
 
 /** Dropout of attention weights. The same seed and offset drop the same weights: give the backward operator what the forward one got. */
 export interface DropoutArguments {
@@ -223,7 +207,8 @@ export function launchForward(call: Call, given: Tensor | undefined, splits?: nu
 }
 
 /** How a forward call is shared out. */
-function planOf({ check, kernels, queryShape, keyShape }: Call, splits: number | undefined) {
+function planOf(call: Call, splits: number | undefined) {
+  const { check, kernels, queryShape, keyShape } = call;
   const [batch, heads, queries] = queryShape;
   const [, keyHeads, keys] = keyShape;
   // How long documents are only the device knows.
@@ -232,7 +217,8 @@ function planOf({ check, kernels, queryShape, keyShape }: Call, splits: number |
   const programs = packed
     ? countedPrograms(batch, keyHeads, (queries * heads) / keyHeads)
     : countedPrograms(batch, heads, queries);
-  return { packed, splits: splits ?? defaultSplits(programs, keys, processors[check.device.backend]) };
+  const reach = keysInReach(call, queries, keys);
+  return { packed, splits: splits ?? defaultSplits(programs, reach, processors[check.device.backend]) };
 }
 
 /** Enqueues the kernel of column sums: f32 [B, Hq, N]. They are those of the undropped weights, with dropout too. */

@@ -61,15 +61,21 @@ export const withAlibi = <C extends Constants>(variant: Variant<any, C>): Varian
     },
   }));
 
-/** Logits with a bias added. Parameter `bias` [B, Hq, M, N] of any float dtype; axes along which it repeats have stride 0. */
-export const withBias = <C extends Constants>(variant: Variant<any, C>): Variant<any, C> =>
-  withLogits(
+/**
+ * Logits with a bias added. Parameter `bias` [B, Hq, M, N] of any float dtype; axes along which it repeats have stride 0. Where a sequence says how many keys
+ * it has, those beyond N do not count.
+ */
+export function withBias<C extends Constants>(variant: Variant<any, C>): Variant<any, C> {
+  const biased = withLogits(
     variant,
     "bias",
     { bias: tl.tensor("BIAS", 4) },
     (p, at) => ({ apply: (scaled, { load }) => scaled.add(load(p.bias.at(at.batch, at.head)).to("f32")) }),
     false,
   );
+  const { keyCount } = variant;
+  return keyCount ? { ...biased, keyCount: (p, ...of) => tl.minimum(keyCount(p, ...of), p.bias.shape(3)) } : biased;
+}
 
 /**
  * The slopes of ALiBi (arXiv 2108.12409): for a power of two 2^(-8 i / heads), i from 1; else those of the power of two below, then every other one

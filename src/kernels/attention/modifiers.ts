@@ -18,7 +18,7 @@ import { withPrefix, withWindow } from "./windows.ts";
  */
 export interface VariantArguments {
   /**
-   * [left, right]: a query sees the keys at distances from -right to left, as FlashAttention's `window_size`; -1 is no bound. A model that calls its window
+   * `[left, right]`: a query sees the keys at distances from -right to left, as FlashAttention's `window_size`; -1 is no bound. A model that calls its window
    * W (Mistral's `sliding_window`) has [W - 1, 0]. Another window compiles nothing anew. Default: no window.
    */
   readonly window?: readonly [left: number, right: number];
@@ -79,6 +79,17 @@ export function modifiersOf(check: ArgumentChecker, args: VariantArguments & { r
       for (const { view } of parts) view?.dispose();
     },
   };
+}
+
+/** How many of a sequence's keys its `queries` may see: not more than the bound of a window on the left leaves of `keys`. */
+export function keysInReach(
+  { values, constants }: { readonly values: LaunchValues; readonly constants: Readonly<Record<string, unknown>> },
+  queries: number,
+  keys: number,
+): number {
+  // The last query stands at the last key, so nothing lies ahead but keys of other queries.
+  const bounded = constants.WINDOW_LEFT === true && constants.SINK_TOKENS === false;
+  return bounded ? Math.min(keys, (values.windowLeft as number) + queries) : keys;
 }
 
 type Part = (

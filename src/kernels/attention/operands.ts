@@ -52,9 +52,10 @@ function loadPacked<R extends number, D extends number>(
   tile: OperandTile<R, D>,
 ): Tile<"T", readonly [R, D]> {
   const row = rowsFrom(tile.first, tile.shape[0]);
-  const offsets = packedHeads(at, row)
+  const ofTensor = row.add(at.firstRow?.queries ?? 0);
+  const offsets = packedHeads(at, ofTensor)
     .to("i64")
     .mul(operand.stride(1))
-    .add(packedQueries(at, tile.first, tile.shape[0]).to("i64").mul(operand.stride(2)));
+    .add(ofTensor.div(at.group).to("i64").mul(operand.stride(2)));
   return gatherRows({ operand, origin: operand.at(at.batch).pointer, offsets, exists: row.lt(at.queries) }, tile);
 }

@@ -8,8 +8,8 @@ import type { Context } from "./scores.ts";
 import type { Edge, Place, Variant } from "./variant.ts";
 
 /** Whether a variant's hooks can be asked about queries of several heads at once. */
-export const canPackHeads = ({ logits, packs, dropout, documents }: Variant): boolean =>
-  (logits === undefined || packs === true) && dropout === undefined && documents === undefined;
+export const canPackHeads = ({ logits, packs, dropout }: Variant): boolean =>
+  (logits === undefined || packs === true) && dropout === undefined;
 
 /** The context and place of a program whose queries are the rows of the key head `at.keyHead`. */
 export function packHeads(context: Context, at: Place): { readonly context: Context; readonly at: Place } {
@@ -27,5 +27,10 @@ export function packHeads(context: Context, at: Place): { readonly context: Cont
       })),
     ...(variant.logits && { logits: (p, _, c) => variant.logits!(p, at, c) }),
   };
-  return { context: { ...context, variant: packed }, at: { ...at, queries: at.queries.mul(at.group), packed: true } };
+  const first = at.firstRow?.queries;
+  const firstRow = first === undefined ? at.firstRow : { ...at.firstRow, queries: tl.mul(at.group, first) };
+  return {
+    context: { ...context, variant: packed },
+    at: { ...at, queries: at.queries.mul(at.group), ...(firstRow && { firstRow }), packed: true },
+  };
 }

@@ -7,12 +7,12 @@ import { type Shape, type TensorView, type Tile, tl } from "../../dsl/index.ts";
 import { dense } from "./dense.ts";
 import { gatherRows } from "./gather.ts";
 import { channelsOf, loadOperand } from "./operands.ts";
-import type { OperandTile, Place, Variant } from "./variant.ts";
+import type { OperandTile, Place, RuntimeIndex, Variant } from "./variant.ts";
 
 const parameters = {
-  /** [B]: keys that each sequence has. */
+  /** `[B]`: keys that each sequence has. */
   contextLengths: tl.tensor("i32", 1),
-  /** [B, at least ceil(context / PAGE_SIZE)]: numbers of pages. */
+  /** `[B, at least ceil(context / PAGE_SIZE)]`: numbers of pages. */
   blockTables: tl.tensor("i32", 2),
 };
 
@@ -28,10 +28,18 @@ export function paged(variant: Variant): Variant {
     name: variant === (dense as Variant) ? "paged" : `paged_${variant.name}`,
     parameters: { ...variant.parameters, ...parameters },
     constants: { ...variant.constants, ...constants },
-    keyCount: (p, batch) => p.contextLengths.load([batch], []),
+    keyCount: (p, sequence, { PAGE_SIZE }) => contextOf(p, sequence, PAGE_SIZE),
     load: (p, at, tile, { PAGE_SIZE }) =>
       tile.side === "queries" ? loadOperand(p, at, tile) : loadPaged(p, at, tile, PAGE_SIZE),
   };
+}
+
+/** The number of keys of a sequence: not more than the table can hold, whatever is said, and none where there is no such sequence. */
+function contextOf(p: any, sequence: RuntimeIndex, pageSize: number): RuntimeIndex {
+  const lengths: TensorView<"i32", 1> = p.contextLengths;
+  const place = lengths.pointer.add(lengths.stride(0).mul(sequence.to("i64")) as never);
+  const said = tl.load(place as never, { mask: sequence.lt(lengths.shape(0)) as never }) as RuntimeIndex;
+  return tl.maximum(tl.minimum(said, p.blockTables.shape(1).mul(pageSize)), 0);
 }
 
 /** A tile of keys or values. */
@@ -53,7 +61,7 @@ function loadPage<R extends number, D extends number>(
   const table: TensorView<"i32", 2> = p.blockTables;
   const page = first.div(size);
   const start = page.mul(size);
-  const rows = cache.at(table.load([at.batch, page], []) as never, at.keyHead as never) as TensorView<"T", 2>;
+  const rows = cache.at(table.load([at.sequence, page], []) as never, at.keyHead as never) as TensorView<"T", 2>;
   const existing = inBounds[0] ? tl.full([], size, "i32") : tl.minimum(at.keys.sub(start), size);
   const view = tl.makeView(rows.pointer, [existing, cache.shape(3)], [cache.stride(2), cache.stride(3)]);
   return channelsOf(view, channels).load([first.sub(start), 0], shape, { inBounds });
@@ -71,7 +79,7 @@ function gatherPages<R extends number, D extends number>(
   const row = tl.arange(0, tile.shape[0]).add(tile.first) as Tile<"i32", readonly [R]>;
   const exists = tile.inBounds[0] ? undefined : row.lt(at.keys);
   const startOf = <S extends Shape>(page: Tile<"i32", S>, mask: Tile<"bool", S> | undefined): Tile<"i64", S> => {
-    const entries = table.at(at.batch).pointer.add(page.to("i64").mul(table.stride(1)) as never);
+    const entries = table.at(at.sequence).pointer.add(page.to("i64").mul(table.stride(1)) as never);
     const numbers = tl.load(entries as never, mask ? { mask: mask as never } : {}) as Tile<"i32", S>;
     return numbers.to("i64").mul(operand.stride(0)) as never;
   };

@@ -6,15 +6,7 @@
  * a program finds its document by bisection and the host need not know the lengths (as vLLM's unified attention does). Rows beyond the last document
  * are one more document, without partners.
  */
-import {
-  type GridExpression,
-  type Index,
-  type Scalar,
-  type Shape,
-  type TensorView,
-  type Tile,
-  tl,
-} from "../../dsl/index.ts";
+import { type GridExpression, type Index, type Shape, type TensorView, type Tile, tl } from "../../dsl/index.ts";
 import type { Context } from "./scores.ts";
 import { type Place, type RuntimeIndex, type Side, tensorNames, type Variant } from "./variant.ts";
 
@@ -28,7 +20,7 @@ export interface Block {
 /** How many blocks `rows` rows of one side need, for the grid. `p` are the parameters there. */
 export function blockCount(variant: Variant, p: any, side: Side, rows: GridExpression, block: number): GridExpression {
   const blocks = tl.cdiv(rows, block);
-  return variant.documents ? blocks.add(p[variant.documents[side]].shape(0)) : blocks;
+  return variant.documents ? blocks.add(p[variant.documents[side]!].shape(0)) : blocks;
 }
 
 /** What a place says of the heads, for one query head or, with `ofKeys`, for the first of those that read one key head. */
@@ -62,7 +54,7 @@ export function placeOf(context: Context, batch: RuntimeIndex, head: RuntimeInde
 
 /**
  * The block of a program in the grid [`number`, heads, batch]. The heads are query heads or, with `ofKeys`, key heads; then the place is that of the
- * first query head that reads it.
+ * first query head that reads it, and rows of queries are those of all heads of its group (pack-heads.ts).
  */
 export function blockOf(context: Context, side: Side, number: RuntimeIndex, ofKeys = side === "keys"): Block {
   const { variant, p, c } = context;
@@ -71,27 +63,30 @@ export function blockOf(context: Context, side: Side, number: RuntimeIndex, ofKe
   if (!documents) return { at: placeOf(context, tl.programId(2), tl.programId(1), ofKeys), first: number.mul(extent) };
 
   const axes = axesOf(context);
-  const starts = (of: Side) => p[documents[of]] as TensorView<"i32", 1>;
-  const { document, first } = findDocument(starts(side), number, extent);
-  const [own, other] = (side === "queries" ? ["queries", "keys"] : ["keys", "queries"]) as [Side, Side];
-  const range = (of: Side) => {
-    const [from, to] = [document, document.add(1)].map((d) => boundary(starts(of), d, axes[of])) as [
-      Scalar<"i32">,
-      Scalar<"i32">,
+  const heads = headsOf(context, tl.programId(1), ofKeys);
+  const own = p[documents[side]!] as TensorView<"i32", 1>;
+  const { document, first } = findDocument(own, number, extent, side === "queries" && ofKeys ? heads.group : 1);
+  // The rows beyond the last document have no partners.
+  const isDocument = document.lt(own.shape(0).sub(1));
+  const range = (of: Side): { readonly first: Index; readonly count: RuntimeIndex } => {
+    const name = documents[of];
+    if (name === undefined) return { first: 0, count: variant.keyCount!(p, document, c as never) };
+    const [from, to] = [document, document.add(1)].map((d) => boundary(p[name], d, axes[of])) as [
+      RuntimeIndex,
+      RuntimeIndex,
     ];
     return { first: from, count: tl.maximum(to.sub(from), 0) };
   };
-  const ranges = { [own]: range(own), [other]: range(other) } as Record<Side, ReturnType<typeof range>>;
-  // The rows beyond the last document have no partners.
-  const partners = tl.where(document.lt(starts(own).shape(0).sub(1)), ranges[other].count, 0);
-  const counts = { [own]: ranges[own].count, [other]: partners } as Record<Side, RuntimeIndex>;
+  const [queries, keys] = [range("queries"), range("keys")];
+  const partners = (count: RuntimeIndex) => tl.where(isDocument, count, 0);
   return {
     at: {
-      ...headsOf(context, tl.programId(1), ofKeys),
-      ...counts,
+      ...heads,
+      queries: side === "queries" ? queries.count : partners(queries.count),
+      keys: side === "keys" ? keys.count : partners(keys.count),
       batch: tl.full([], 0, "i32"),
       sequence: document,
-      firstRow: { queries: ranges.queries.first, keys: ranges.keys.first },
+      firstRow: { queries: queries.first, keys: keys.first },
     },
     first,
   };
@@ -104,9 +99,9 @@ function boundary(starts: TensorView<"i32", 1>, document: RuntimeIndex, axis: Ru
   return tl.maximum(tl.minimum(given, axis), 0);
 }
 
-/** The document of a block, and the block's first row in it. */
-function findDocument(starts: TensorView<"i32", 1>, number: RuntimeIndex, extent: number) {
-  const firstBlock = (document: RuntimeIndex) => starts.load([document], []).div(extent).add(document);
+/** The document of a block, and the block's first row in it, where each of the documents' elements is `each` rows. */
+function findDocument(starts: TensorView<"i32", 1>, number: RuntimeIndex, extent: number, each: Index) {
+  const firstBlock = (document: RuntimeIndex) => starts.load([document], []).mul(each).div(extent).add(document);
   const documents = starts.shape(0);
   // Enough to get from all documents to one; more do nothing.
   const steps = tl.log2(documents.to("f32")).to("i32").add(2);

@@ -68,6 +68,28 @@ function chainsOf(spans: readonly Span[], side: Side): Chain[] {
   }));
 }
 
+/**
+ * The keys that a block of queries may see, [from, to), `from` a multiple of `step`: none outside, and what lies between spans inside. Empty for a block
+ * beyond the last query.
+ */
+export function keysInReach(
+  { variant, p, c }: { readonly variant: Variant; readonly p: any; readonly c: any },
+  { first, extent }: KeptBlock<number>,
+  step: number,
+  at: Place,
+): { readonly from: RuntimeIndex; readonly to: RuntimeIndex } {
+  const last = tl.minimum(first.add(extent - 1), at.queries.sub(1));
+  const all = tl.where(first.lt(at.queries), at.keys, 0);
+  const ends = chainsOf(variant.spans?.(p, at, c) ?? [{}], "queries").map(({ limits }) => ({
+    from: limits[0]?.(first) ?? 0,
+    to: limits.at(-1)?.(last) ?? all,
+  }));
+  const onAxis = (index: Index) => tl.maximum(tl.minimum(all, index), 0);
+  const from = ends.map((end) => onAxis(end.from)).reduce((a, b) => tl.minimum(a, b));
+  const to = ends.map((end) => onAxis(end.to)).reduce((a, b) => tl.maximum(a, b));
+  return { from: from.div(step).mul(step), to: tl.maximum(to, from) };
+}
+
 /** The segments of a block, within the place's key range if it has one; each tile begins at a multiple of `step`. */
 export function segmentsOf<R extends number>(
   variant: Variant,

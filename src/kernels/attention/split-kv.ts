@@ -9,6 +9,7 @@ import { attendRows } from "./forward.ts";
 import { packHeads } from "./pack-heads.ts";
 import { blockCount, blockOf, rowsOf } from "./places.ts";
 import { keep } from "./scores.ts";
+import { keysInReach } from "./segments.ts";
 import type { Place, Variant } from "./variant.ts";
 
 /** A row of partial results: VALUE_DIM channels, then lse, then what makes rows whole multiples of 16 bytes. */
@@ -16,8 +17,8 @@ export const partialWidth = (valueExtent: number): number => valueExtent + 4;
 
 /**
  * `partial` f32 [splits, B, H, rows, VALUE_DIM + 4]: output and lse of every split, in one tensor because WebGPU guarantees 8 buffers a
- * kernel. With PACK_HEADS, H is Hk and rows are M · group (pack-heads.ts); without, Hq and M. The sequence's own length is what is shared out,
- * in whole tiles.
+ * kernel. With PACK_HEADS, H is Hk and rows are M · group (pack-heads.ts); without, Hq and M. What is shared out, in whole tiles, is what the
+ * block's queries may see of their own sequence.
  */
 export const attentionSplit = <C extends Constants>(variant: Variant<any, C>) =>
   attentionKernel(variant, {
@@ -30,19 +31,19 @@ export const attentionSplit = <C extends Constants>(variant: Variant<any, C>) =>
       p.partial.shape(1),
     ],
     body(p, context, { PACK_HEADS }) {
-      const { BLOCK_N, VALUE_DIM } = context.c;
+      const { BLOCK_M, BLOCK_N, VALUE_DIM } = context.c;
       const splits = p.partial.shape(0);
       const [block, split] = [tl.programId(0).div(splits), tl.programId(0).rem(splits)];
       const { at: whole, first } = blockOf(context, "queries", block, PACK_HEADS);
-      // Not 0 without keys either, so that the splits differ: only the first one begins at 0.
-      const size = tl.cdiv(tl.cdiv(tl.maximum(whole.keys, 1), BLOCK_N), splits).mul(BLOCK_N);
-      const from = split.mul(size);
-      const to = tl.maximum(tl.minimum(from.add(size), whole.keys), from);
-      const place: Place = { ...whole, keyRange: { from, to } };
-      const own = PACK_HEADS ? packHeads(context, place) : { context, at: place };
+      const own = PACK_HEADS ? packHeads(context, whole) : { context, at: whole };
+      const reach = keysInReach(own.context, { side: "queries", first, extent: BLOCK_M }, BLOCK_N, own.at);
+      const size = tl.cdiv(tl.cdiv(reach.to.sub(reach.from), BLOCK_N), splits).mul(BLOCK_N);
+      const from = reach.from.add(split.mul(size));
+      const to = tl.maximum(tl.minimum(from.add(size), reach.to), from);
+      const at: Place = { ...own.at, keyRange: { from, to, first: split.eq(0) } };
 
-      const { out, lse } = attendRows(own.context, keep(own.context, "queries", first, own.at), own.at);
-      const rows = rowsOf(p.partial.at(split, own.at.batch, tl.programId(1)), own.at, "queries");
+      const { out, lse } = attendRows(own.context, keep(own.context, "queries", first, at), at);
+      const rows = rowsOf(p.partial.at(split, at.batch, tl.programId(1)), at, "queries");
       rows.store([first, 0], out, { inBounds: [false, true] });
       rows.store([first, VALUE_DIM], lse.perRow(), { inBounds: [false, true] });
     },

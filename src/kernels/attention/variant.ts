@@ -63,9 +63,12 @@ export interface Place {
   readonly keys: RuntimeIndex;
   /** Where the sequence is not all of the tensors' third axis: its first row there. */
   readonly firstRow?: Partial<Readonly<Record<Side, Index>>>;
-  /** The keys that a program which keeps queries walks, where not all: [from, to), `from` a multiple of BLOCK_N and at most `to`. */
-  readonly keyRange?: { readonly from: RuntimeIndex; readonly to: RuntimeIndex };
-  /** Rows are the queries of all heads of a group, and `queries` counts them: row m · group + g is query m of head g (pack-heads.ts). */
+  /**
+   * The keys that a program which keeps queries walks, where not all: [from, to), `from` a multiple of BLOCK_N and at most `to`. `first`: of
+   * all programs of these queries this one has the first keys; missing where there is one.
+   */
+  readonly keyRange?: { readonly from: RuntimeIndex; readonly to: RuntimeIndex; readonly first?: Scalar<"bool"> };
+  /** Rows are the queries of all heads of a group; `queries` and `firstRow` count them: row m · group + g is query m of head g (pack-heads.ts). */
   readonly packed?: boolean;
 }
 
@@ -212,10 +215,13 @@ export interface Variant<P extends ParameterSpecs = any, C extends Constants = a
     into: (tensor: number) => TensorView<"T", 2>,
     c: BodyConstants<C>,
   ): void;
-  /** Names of the i32 parameters [documents + 1] with cumulative lengths, where sequences are packed one after the other in a single batch entry. */
-  readonly documents?: Readonly<Record<Side, string>>;
-  /** The number of keys of a batch entry, where it is not the size of "v" along its third axis. */
-  keyCount?(p: any, batch: RuntimeIndex, c: BodyConstants<C>): RuntimeIndex;
+  /**
+   * Names of the i32 parameters [documents + 1] with cumulative lengths, where sequences are packed one after the other in a single batch entry.
+   * Without one for the keys, only queries are packed, and `keyCount` and `load` find each sequence's keys.
+   */
+  readonly documents?: { readonly queries: string; readonly keys?: string };
+  /** The number of keys of a sequence, where it is not the size of "v" along its third axis. */
+  keyCount?(p: any, sequence: RuntimeIndex, c: BodyConstants<C>): RuntimeIndex;
 }
 
 /** A variant whose hooks see the types of its own parameters and constants. */

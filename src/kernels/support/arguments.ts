@@ -50,6 +50,11 @@ export class ArgumentChecker {
     return tensor;
   }
 
+  /** Lets `name` stand for a size that no tensor's shape says. */
+  bind(name: string, size: number): void {
+    this.#sizes.set(name, { size, from: "" });
+  }
+
   /** The size that `name` was bound to by a tensor's shape. */
   size(name: string): number {
     return this.#sizes.get(name)!.size;

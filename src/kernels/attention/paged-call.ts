@@ -1,0 +1,294 @@
+/**
+ * @file Host side of attention over paged caches, for any variant: checks, the form of the queries, launches. The operators name the operands and choose the
+ * variant; variants' arguments become modifiers as they do for attention over tensors (modifiers.ts).
+ */
+import type { KernelDefinition } from "../../dsl/index.ts";
+import type { LaunchValues, Tensor } from "../../runtime/index.ts";
+import { type ArgumentChecker, floatDTypes } from "../support/arguments.ts";
+import { headConstants } from "./configuration.ts";
+import { withPackedQueries } from "./documents.ts";
+import { type VariantFamily, variantFamily } from "./family.ts";
+import { launchSplit, shouldPack } from "./launch-split.ts";
+import { keysInReach, type Modified, modifiersOf, type VariantArguments } from "./modifiers.ts";
+import { canPackHeads } from "./pack-heads.ts";
+import { type RopeAngles, type Rotation, rotationOf } from "./rope-angles.ts";
+import { attentionSplit } from "./split-kv.ts";
+import { pagedKeyBlock, pagedSplits } from "./splits.ts";
+import { termsOf, type Variant } from "./variant.ts";
+
+/** What the operators over paged caches have in common. M, N, m and n of variants are those of the sequence: N is its context length. */
+export interface PagedArguments extends Omit<VariantArguments, "bias" | "keyLengths" | "cumulativeLengths"> {
+  /**
+   * `[blocks, Hk, block, E]`: pages of values, any strides, any block size; powers of two and multiples of 32 are read fastest. FlashAttention's
+   * and vLLM's [blocks, block, Hk, E] is `cache.permute([0, 2, 1, 3])`; for vLLM's older layout see `fromVllmCache`.
+   */
+  readonly valueCache: Tensor;
+  /** i32 [B]: how many keys each sequence has, those of the queries included. 0 for none. */
+  readonly contextLengths: Tensor;
+  /**
+   * i32 [B, columns]: key n of a sequence lies in page blockTables[b, floor(n / block)]. Entries beyond the context are not read; those of pages that a
+   * `window` hides must be pages of the cache that hold finite numbers (vLLM's null block), since a tile that the window cuts is read whole.
+   */
+  readonly blockTables: Tensor;
+  /**
+   * The queries of all sequences one after the other, [T, Hq, D], as vLLM has them: those of sequence b are rows queries[b] to queries[b + 1], any number
+   * of them, so that prefill and decoding go in one launch. i32 [B + 1], rising from 0. Rows beyond the last sequence give 0. Default: as many of each.
+   */
+  readonly cumulativeLengths?: { readonly queries: Tensor };
+  /**
+   * [B or 1, Hq or 1, M or 1, N], N at least `maxContextLength`: is added to the logits, after `softcap` and `alibiSlopes`. -Infinity hides a key. Not with
+   * `cumulativeLengths`.
+   */
+  readonly bias?: Tensor;
+  /** Positive factor of the logits. Default 1 / sqrt(D). */
+  readonly scale?: number;
+  /**
+   * Query m of M sees key n iff contextLength - M + m >= n, so a chunk of queries whose keys were appended last sees the past and itself. Without
+   * effect on one query a sequence. Default true.
+   */
+  readonly causal?: boolean;
+  /** Into how many parts each sequence's keys are split. Default: FlagAttention's rule. */
+  readonly splits?: number;
+  /** The largest context length, if the host knows it: the default of `splits` depends on it. Default: what a row of `blockTables` can hold. */
+  readonly maxContextLength?: number;
+  /** Also give the natural-log normaliser. Default false. */
+  readonly returnLse?: boolean;
+  /** Write here: the shape of `out`, dtype of the queries, any strides. */
+  readonly out?: Tensor;
+}
+
+/** What the operators over paged caches give. */
+export interface PagedAttentionOutput {
+  /** [B, Hq, E], [B, Hq, M, E] or [T, Hq, E], as the queries; dtype of the queries. 0 for a query that sees no key. */
+  readonly out: Tensor;
+  /** f32, `out` without its last axis; -inf, or the sink, for a query that sees no key. Only with `returnLse`. */
+  readonly lse?: Tensor;
+}
+
+type PagedFamily = VariantFamily<{ readonly variant: Variant; readonly kernel: KernelDefinition }>;
+
+/** The kernels of a variant over paged caches. */
+export const pagedFamily = (variant: Variant): PagedFamily =>
+  variantFamily(variant, (of) => ({ variant: of, kernel: attentionSplit(of) }));
+
+/** A variant's operands: by parameter name, the argument's name and the tensor. */
+type Named = Readonly<Record<string, readonly [argument: string, tensor: Tensor]>>;
+
+export interface PagedCall {
+  readonly check: ArgumentChecker;
+  readonly family: PagedFamily;
+  readonly queries: Named;
+  readonly keys: Named;
+  /** What else the variant reads. */
+  readonly own?: LaunchValues;
+  /** There where the variant is rotated. */
+  readonly rope?: RopeAngles;
+}
+
+/** How queries lie: their axes, and as [batch, Hq, M, ...], which the kernels take. */
+interface QueryForm {
+  readonly axes: readonly string[];
+  shape(size: (name: string) => number): readonly [batch: number, heads: number, queries: number];
+  /** A view of queries, outputs or normalisers. */
+  view(tensor: Tensor): Tensor;
+}
+
+const forms = {
+  single: {
+    axes: ["B", "Hq"],
+    shape: (size) => [size("B"), size("Hq"), 1],
+    view: (tensor) => tensor.reshape([...tensor.shape.slice(0, 2), 1, ...tensor.shape.slice(2)]),
+  },
+  chunk: {
+    axes: ["B", "Hq", "M"],
+    shape: (size) => [size("B"), size("Hq"), size("M")],
+    view: (tensor) => tensor.reshape(tensor.shape),
+  },
+  packed: {
+    axes: ["T", "Hq"],
+    shape: (size) => [1, size("Hq"), size("T")],
+    view(tensor) {
+      using byHead = tensor.permute(tensor.shape.length === 3 ? [1, 0, 2] : [1, 0]);
+      return byHead.reshape([1, ...byHead.shape]);
+    },
+  },
+} as const satisfies Record<string, QueryForm>;
+
+/** Arguments of `attention` that have another name or no meaning here. */
+const refused = {
+  keyLengths: `"contextLengths" say how many keys each sequence has`,
+  dropout: "caches are for inference",
+  returnTotalAttention: "the keys of sequences of different lengths have no common axis",
+} as const;
+
+/** What a call asks for, checked. */
+interface Problem {
+  readonly form: QueryForm;
+  readonly sequences: number;
+  readonly keyHeads: number;
+  readonly headDim: number;
+  readonly valueDim: number;
+  readonly pageSize: number;
+  /** The most keys of a sequence. */
+  readonly longest: number;
+}
+
+/** Checks operands, caches and tables. @throws ArgumentError */
+function checkOperands({ check, queries, keys }: PagedCall, args: PagedArguments): Problem {
+  for (const [name, why] of Object.entries(refused))
+    if (name in args && args[name as keyof PagedArguments] !== undefined)
+      check.fail("ARGUMENT_VALUE", `"${name}" is no argument of attention over paged caches: ${why}`);
+  const { valueCache, contextLengths, blockTables, cumulativeLengths } = args;
+  const [[first, given]] = Object.values(queries) as [readonly [string, Tensor]];
+  const form = cumulativeLengths !== undefined ? "packed" : given?.shape?.length === 3 ? "single" : "chunk";
+  const { axes } = forms[form];
+  const dtypes = () => (given?.dtype === undefined ? floatDTypes : [given.dtype]);
+  check.tensor(first, given, [...axes, "D"], floatDTypes);
+  for (const [name, tensor] of Object.values(queries)) check.tensor(name, tensor, [...axes, "D"], dtypes());
+  for (const [name, tensor] of Object.values(keys))
+    check.tensor(name, tensor, ["blocks", "Hk", "block", "D"], dtypes());
+  check.tensor("valueCache", valueCache, ["blocks", "Hk", "block", "E"], dtypes());
+  check.tensor("contextLengths", contextLengths, ["B"], ["i32"]);
+  check.tensor("blockTables", blockTables, ["B", "columns"], ["i32"]);
+  if (form === "packed") checkPacked(check, args);
+  if (form === "single") check.bind("M", 1);
+
+  const size = (name: string) => check.size(name);
+  const [heads, keyHeads, headDim, valueDim, pageSize] = [size("Hq"), size("Hk"), size("D"), size("E"), size("block")];
+  if (keyHeads === 0 ? heads !== 0 : heads % keyHeads !== 0)
+    check.fail(
+      "ARGUMENT_HEADS",
+      `"${first}" has ${heads} heads, which is not a multiple of the ${keyHeads} heads of the caches`,
+    );
+  for (const [name, dim] of [
+    [first, headDim],
+    ["valueCache", valueDim],
+  ] as const)
+    if (dim < 1 || dim > 256) check.fail("ARGUMENT_HEAD_DIM", `"${name}" has head dim ${dim}; it must be 1 to 256`);
+  if (pageSize < 1)
+    check.fail("ARGUMENT_SHAPE", `"valueCache" has pages of ${pageSize} keys; they must hold at least 1`);
+  const capacity = size("columns") * pageSize;
+  const longest = check.integer("maxContextLength", args.maxContextLength ?? capacity);
+  if (longest > capacity)
+    check.fail("ARGUMENT_VALUE", `"maxContextLength" is ${longest}, but a row of "blockTables" holds ${capacity} keys`);
+  return { form: forms[form], sequences: size("B"), keyHeads, headDim, valueDim, pageSize, longest };
+}
+
+/** @throws ArgumentError */
+function checkPacked(check: ArgumentChecker, { cumulativeLengths, bias }: PagedArguments): void {
+  if (bias)
+    check.fail(
+      "ARGUMENT_VALUE",
+      `"bias" and "cumulativeLengths" cannot be combined: a bias over all packed rows would be mostly unused`,
+    );
+  const { queries, keys } = (cumulativeLengths ?? {}) as { queries: Tensor; keys?: unknown };
+  if (keys !== undefined)
+    check.fail(
+      "ARGUMENT_VALUE",
+      `"cumulativeLengths.keys" is no argument of attention over paged caches: ${refused.keyLengths}`,
+    );
+  check.tensor("cumulativeLengths.queries", queries, ["B + 1"], ["i32"]);
+  const [starts, sequences] = [check.size("B + 1"), check.size("B")];
+  if (starts !== sequences + 1)
+    check.fail(
+      "ARGUMENT_SHAPE",
+      `"cumulativeLengths.queries" has ${starts} entries, but must have 1 more than the ${sequences} of "contextLengths"`,
+    );
+}
+
+/** Checks, launches, and gives results in the form of the queries. @throws ArgumentError */
+export function runPaged(call: PagedCall, args: PagedArguments): PagedAttentionOutput {
+  const { check, family, rope } = call;
+  const problem = checkOperands(call, args);
+  const { headDim, valueDim, longest } = problem;
+  const { cumulativeLengths, causal = true, returnLse = false, splits } = args;
+  check.flag("causal", causal);
+  check.flag("returnLse", returnLse);
+  const { cumulativeLengths: _, ...variants } = args;
+  using modified = modifiersOf(check, { ...variants, causal });
+  if (args.bias && check.size("N") < longest)
+    check.fail("ARGUMENT_SHAPE", `"bias" is of ${check.size("N")} keys, but there may be ${longest}`);
+  const { variant, kernel } = family.with([...modified.modifiers, ...(cumulativeLengths ? [withPackedQueries] : [])]);
+  const rotation = "rope" in call ? rotationOf(check, rope!, termsOf(variant).length, longest) : undefined;
+  const scale = check.number("scale", args.scale ?? headDim ** -0.5, { above: 0 });
+  if (splits !== undefined) check.integer("splits", splits, 1);
+
+  const [[, { shape, dtype }]] = Object.values(call.queries) as [readonly [string, Tensor]];
+  const rows = shape.slice(0, -1);
+  const out = check.output("out", args.out, [...rows, valueDim], dtype);
+  const lse = check.device.empty(rows, "f32");
+  if (lse.size > 0) launch(call, args, { problem, variant, kernel, modified, rotation, scale, causal, out, lse });
+  if (returnLse) return { out, lse };
+  lse.dispose();
+  return { out };
+}
+
+interface Launch {
+  readonly problem: Problem;
+  readonly variant: Variant;
+  readonly kernel: KernelDefinition;
+  readonly modified: Modified;
+  readonly rotation: Rotation | undefined;
+  readonly scale: number;
+  readonly causal: boolean;
+  readonly out: Tensor;
+  readonly lse: Tensor;
+}
+
+/** Enqueues the kernels. */
+function launch({ check, queries, keys, own }: PagedCall, args: PagedArguments, launch: Launch): void {
+  const { problem, variant, kernel, modified, rotation, scale, causal, out, lse } = launch;
+  const { form, sequences, keyHeads, headDim, valueDim, pageSize, longest } = problem;
+  const { valueCache: v, contextLengths, blockTables, cumulativeLengths, sinks } = args;
+  const { device } = check;
+  const [batch, heads, count] = form.shape((name) => check.size(name));
+  // How many each of the packed sequences has only the device knows.
+  const queriesEach = cumulativeLengths ? Math.ceil(count / Math.max(1, sequences)) : count;
+  const packable = canPackHeads(variant);
+  const packed = cumulativeLengths ? packable && heads > keyHeads : shouldPack(packable, [0, heads, count], keyHeads);
+  const keysEach = keysInReach(modified, queriesEach, longest);
+  const shapeEach = { queryShape: [sequences, heads, queriesEach, headDim], keyHeads, pageSize } as const;
+  const splits = args.splits ?? pagedSplits(device.backend, { ...shapeEach, keys: keysEach, packed });
+
+  const views = Object.entries(queries).map(([parameter, [, tensor]]) => [parameter, form.view(tensor)] as const);
+  using outView = form.view(out);
+  using lseView = form.view(lse);
+  const traits = { terms: termsOf(variant).length, turned: rotation !== undefined };
+  launchSplit(
+    {
+      device,
+      kernel,
+      values: {
+        ...Object.fromEntries(views),
+        ...Object.fromEntries(Object.entries(keys).map(([parameter, [, tensor]]) => [parameter, tensor])),
+        ...own,
+        ...modified.values,
+        ...rotation?.values,
+        ...(sinks && { sinks }),
+        ...(cumulativeLengths && { queryStarts: cumulativeLengths.queries }),
+        v,
+        contextLengths,
+        blockTables,
+        scale,
+      },
+      constants: {
+        ...headConstants(headDim, valueDim),
+        ...modified.constants,
+        ...rotation?.constants,
+        ...pagedKeyBlock({ backend: device.backend, dtype: out.dtype, headDim, valueDim, ...traits }, pageSize),
+        PAGE_SIZE: pageSize,
+        CAUSAL: causal && (cumulativeLengths !== undefined || count > 1),
+      },
+      queryShape: [batch, heads, count, headDim],
+      queriesEach,
+      keyHeads,
+      valueDim,
+      ...traits,
+      splits,
+      packed,
+    },
+    outView,
+    lseView,
+  );
+  for (const [, view] of views) view.dispose();
+}
