@@ -19,7 +19,6 @@ export interface DotPlan {
 
 const anchorOpcodes = new Set(["reduce", "scan", "dot", "loop", "if", "yield", "print", "assert"]);
 
-/** What an element costs, in simple instructions. */
 const ownCost: Readonly<Record<string, number>> = {
   constant: 0,
   program_id: 0,
@@ -47,6 +46,9 @@ const ownCost: Readonly<Record<string, number>> = {
   load: 12,
   view_load: 12,
 };
+
+/** What an element of an operation's result costs beyond its operands, in simple instructions. */
+export const costOf = (opcode: string): number => ownCost[opcode] ?? 1;
 
 /** A tile cheaper than this is computed again for each use. */
 const cheap = 5;
@@ -176,7 +178,7 @@ export class Analysis {
     const cost = new Map<Value, number>();
     for (const operation of operations) {
       if (this.isAnchor(operation)) continue;
-      let total = ownCost[operation.opcode] ?? 1;
+      let total = costOf(operation.opcode);
       for (const operand of operation.operands) total += cost.get(operand) ?? 0;
       for (const result of operation.results) cost.set(result, Math.min(total, 1000));
     }

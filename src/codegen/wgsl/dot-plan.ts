@@ -7,7 +7,7 @@
  * workgroup.
  */
 import { type Kernel, type Operation, ops, shapeOf, type Value, walk } from "../../ir/index.ts";
-import type { DotPlan, OperandSource } from "./analysis.ts";
+import { costOf, type DotPlan, type OperandSource } from "./analysis.ts";
 import { isSoftware, type WgslCapabilities } from "./capabilities.ts";
 import type { Distribution } from "./distribution.ts";
 
@@ -38,15 +38,25 @@ export function planDots(
   return plans;
 }
 
-/** Whether any thread can compute any element of a value, from scalars and memory that the kernel does not write. */
+/** What an element may cost, in simple instructions, that is computed again rather than handed over: a few loads and some arithmetic. */
+const mostAgain = 200;
+
+/**
+ * Whether any thread can compute any element of a value, from scalars and memory that the kernel does not write, and cheaply so: a value that
+ * is used twice, by what is used twice, and so on, would take as many instructions as there are paths to it.
+ */
 export function isFree(value: Value, writable: (load: Operation) => boolean): boolean {
-  if (shapeOf(value.type).length === 0) return true;
-  const operation = value.definition;
-  if (!operation) return false;
-  const { opcode, operands } = operation;
-  const virtual = ops[opcode].effect === "none" && opcode !== "dot" && opcode !== "reduce" && opcode !== "scan";
-  const readable = ops[opcode].effect === "read" && !writable(operation);
-  return (virtual || readable) && operands.every((operand) => isFree(operand, writable));
+  const left = (of: Value, budget: number): number => {
+    const operation = of.definition;
+    if (shapeOf(of.type).length === 0) return budget;
+    if (!operation) return -1;
+    const { opcode, operands } = operation;
+    const virtual = ops[opcode].effect === "none" && opcode !== "dot" && opcode !== "reduce" && opcode !== "scan";
+    const readable = ops[opcode].effect === "read" && !writable(operation);
+    if (!virtual && !readable) return -1;
+    return operands.reduce((rest, operand) => (rest < 0 ? rest : left(operand, rest)), budget - costOf(opcode));
+  };
+  return left(value, mostAgain) >= 0;
 }
 
 function loadsOf(value: Value): readonly Operation[] {
