@@ -42,8 +42,6 @@ const f32Functions: Readonly<Record<string, string>> = {
   rsqrt: "inverseSqrt",
   exp: "exp",
   exp2: "exp2",
-  sin: "sin",
-  cos: "cos",
 };
 
 /** The value of an elementwise operation for one element, given those of its operands. */
@@ -119,6 +117,8 @@ function arithmetic(opcode: string, type: TileType, operands: readonly Expr[], l
     case "tanh":
     case "log":
     case "log2":
+    case "sin":
+    case "cos":
       return call(library.use(`f32_${opcode}`), a);
     default: {
       const name = f32Functions[opcode];

@@ -65,6 +65,49 @@ fn f32_log2(x: f32) -> f32 {
   let defined = select(finite, bitcast<f32>(0x7fc00000u | bitcast<u32>(x)), x < 0.0);
   return select(defined, x, (bitcast<u32>(x) == 0x7f800000u) | is_nan(x));
 }`,
+  f32_sine: `// sin(x + shift * pi/2) for every finite x: WGSL's own has an error of 2^-11, and none is promised beyond pi. Of x/2pi, which is an integer
+// of 24 bits times a power of two over 2pi, only the fraction matters, and for that only 96 bits of 1/2pi (Payne and Hanek, 1983).
+fn f32_sine(x: f32, shift: u32) -> f32 {
+  // 1/2pi after the point, 32 bits a word, after a word of zeros.
+  const inverse_turn = array<u32, 8>(0u, 0x28be60dbu, 0x9391054au, 0x7f09d5f4u, 0x7d4d3770u, 0x36d8a566u, 0x4f10e410u, 0x7f9458eau);
+  let bits = bitcast<u32>(x);
+  let exponent = (bits >> 23u) & 255u;
+  let place = u32(clamp(i32(exponent) - 118, 0, 159));
+  let word = place >> 5u;
+  let first = inverse_turn[word];
+  let second = inverse_turn[word + 1u];
+  let third = inverse_turn[word + 2u];
+  let fourth = inverse_turn[word + 3u];
+  let up = place & 31u;
+  let down = 31u - up;
+  let window = vec3u((first << up) | ((second >> 1u) >> down), (second << up) | ((third >> 1u) >> down), (third << up) | ((fourth >> 1u) >> down));
+  let mantissa = (bits & 0x7fffffu) | 0x800000u;
+  let carry = u32_mul_high(mantissa, window.z);
+  let low = mantissa * window.y + carry;
+  let high = u32_mul_high(mantissa, window.y) + u32(low < carry) + mantissa * window.x;
+  let quarters = ((high >> 29u) + 1u) >> 1u;
+  // What is left of the turn beyond whole quarters, as a signed fraction of a quarter in 64 bits.
+  let rest = vec2u(low << 2u, (high << 2u) | (low >> 30u));
+  let above = rest.y >> 31u;
+  let size = select(rest, vec2u(~rest.x + 1u, ~rest.y + u32(rest.x == 0u)), above == 1u);
+  let angle = (f32(size.y) * 4294967296.0 + f32(size.x)) * 8.515303e-20;
+  let negative = (above == 1u) != (x < 0.0);
+  let small = abs(x) < 0.7853982;
+  let r = select(select(angle, -angle, negative), x, small);
+  let turned = select(select(quarters, 0u - quarters, x < 0.0), 0u, small) + shift;
+  let square = r * r;
+  let sine = r + r * square * (-0.16666667 + square * (0.00833333 + square * (-0.00019840064 + square * 2.724687e-6)));
+  let cosine = 1.0 - 0.5 * square + square * square * (0.04166666 + square * (-0.001388829 + square * 2.4545419e-5));
+  let value = select(sine, cosine, (turned & 1u) == 1u);
+  let result = bitcast<u32>(value) ^ ((turned & 2u) << 30u);
+  return bitcast<f32>(select(result, 0x7fc00000u | bits, exponent == 255u));
+}`,
+  f32_sin: `fn f32_sin(x: f32) -> f32 {
+  return f32_sine(x, 0u);
+}`,
+  f32_cos: `fn f32_cos(x: f32) -> f32 {
+  return f32_sine(x, 1u);
+}`,
   f32_rem: `// a - b * trunc(a / b), with the sign of a.
 fn f32_rem(a: f32, b: f32) -> f32 {
   return a - b * trunc(a / b);
