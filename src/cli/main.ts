@@ -11,6 +11,7 @@ import { addDemo } from "./commands/demo.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addEvaluate } from "./commands/evaluate.ts";
 import { addGenerate } from "./commands/generate.ts";
+import { addInspect } from "./commands/inspect.ts";
 import { addIr } from "./commands/ir.ts";
 import { addList } from "./commands/list.ts";
 
@@ -19,7 +20,7 @@ const program = new Command("tilewright")
   .description("Tile kernels in TypeScript, compiled to CUDA PTX and WGSL")
   .version(version)
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
-for (const add of [addDoctor, addList, addCompile, addIr, addDemo, addGenerate, addEvaluate]) add(program);
+for (const add of [addDoctor, addList, addCompile, addInspect, addIr, addDemo, addGenerate, addEvaluate]) add(program);
 
 try {
   await program.parseAsync();

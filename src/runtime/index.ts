@@ -10,6 +10,14 @@ export { type Assembler, CudaDevice, type CudaDriver, type CudaOptions, createCu
 export { type Backend, Device, type LaunchOptions, type PrintHandler } from "./device.ts";
 export { type DoctorReport, doctor, type PackageReport, renderDoctor } from "./doctor.ts";
 export type { HostData, TensorBits, TensorValues } from "./elements.ts";
+export {
+  type Inspection,
+  type InspectionFile,
+  type InspectOptions,
+  inspectionFiles,
+  inspectKernel,
+  renderInspection,
+} from "./inspect/index.ts";
 export type { Optional } from "./node/modules.ts";
 export type { Browser } from "./node/programs.ts";
 export type { Launchable } from "./specialize.ts";

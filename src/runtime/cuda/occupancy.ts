@@ -68,12 +68,7 @@ export interface Occupancy {
 
 /** @throws ArgumentError `ARCHITECTURE` for one that is not in the table. */
 export function occupancy(architecture: string, { threads, registers, sharedBytes }: BlockNeeds): Occupancy {
-  const limits = multiprocessors[architecture];
-  if (!limits)
-    throw new ArgumentError(
-      "ARCHITECTURE",
-      `occupancy is not known for "${architecture}"; the table has ${Object.keys(multiprocessors).join(", ")}`,
-    );
+  const limits = limitsOf(architecture);
   const warps = Math.ceil(threads / WARP_SIZE);
   const allowed = {
     warps: threads > THREADS_OF_BLOCK ? 0 : Math.floor(limits.warps / warps),
@@ -84,6 +79,14 @@ export function occupancy(architecture: string, { threads, registers, sharedByte
   const blocks = Math.min(...Object.values(allowed));
   const limitedBy = (Object.keys(allowed) as OccupancyLimit[]).filter((limit) => allowed[limit] === blocks);
   return { blocks, warps: blocks * warps, share: (blocks * warps) / limits.warps, allowed, limitedBy };
+}
+
+/** @throws ArgumentError `ARCHITECTURE` for one that is not in the table. */
+export function limitsOf(architecture: string): MultiprocessorLimits {
+  const limits = multiprocessors[architecture];
+  if (limits) return limits;
+  const known = Object.keys(multiprocessors).join(", ");
+  throw new ArgumentError("ARCHITECTURE", `the limits of "${architecture}" are not known; the table has ${known}`);
 }
 
 const roundUp = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
