@@ -64,6 +64,16 @@ export const pagedVariantCases: readonly PagedCase[] = [
   make({ queries: [20, 1, 0, 40, 3], queryHeads: 6, keyHeads: 2, contexts: [70, 33, 9, 40, 0], pageSize: 8 }),
   make({ queries: [5, 90, 7], contexts: [30, 90], dtype: "f32", splits: 3, layout: "keys first" }),
   make({ queries: [4, 9, 2], queryHeads: 2, keyHeads: 1, contexts: [40, 9, 30], causal: false, pageSize: 24 }),
+  make({ queries: [1, 12, 4], threshold: 9, raw: true, queryHeads: 6, keyHeads: 1, contexts: [50, 20, 33] }),
+  make({ queries: [2, 20], queryHeads: 4, keyHeads: 2, contexts: [50, 20], variant: { prefix: [30, 9], alibi: true } }),
+  make({
+    queries: [1, 12],
+    threshold: 9,
+    queryHeads: 6,
+    keyHeads: 1,
+    contexts: [50, 20],
+    variant: { window: [30, 0] },
+  }),
   make({
     queries: [1, 33, 1, 2],
     queryHeads: 8,
@@ -72,9 +82,6 @@ export const pagedVariantCases: readonly PagedCase[] = [
     splits: 2,
     variant: { window: [25, 0], sinks: true, softcap: 7 },
   }),
-  make({ queries: [2, 20], queryHeads: 4, keyHeads: 2, contexts: [50, 20], variant: { prefix: [30, 9], alibi: true } }),
-  make({ queries: [1, 12], threshold: 9, queryHeads: 6, keyHeads: 1, contexts: [50, 20], variant: { window: [30, 0] } }),
-  make({ queries: [1, 12, 4], threshold: 9, raw: true, queryHeads: 6, keyHeads: 1, contexts: [50, 20, 33] }),
   make({ queries: [5], contexts: [], pageSize: 4 }),
 ];
 

@@ -1,5 +1,6 @@
 /** The default numbers of splits, against FlagAttention's rules worked out by hand, and the blocks for pages of any size. */
 import { describe, expect, it } from "vitest";
+import { keysInReach } from "../../src/kernels/attention/modifiers.ts";
 import {
   countedPrograms,
   defaultPagedSplits,
@@ -58,6 +59,18 @@ it("default splits of paged caches follow FlagAttention's rule", () => {
   expect(paged(64, 8, 16, 4095)).toBe(1);
   expect(paged(64, 8, 16, 4096)).toBe(16);
   expect(paged(64, 8, 512, 4096)).toBe(8);
+});
+
+it("of a window, only the keys in reach count", () => {
+  const window = (left: number, SINK_TOKENS = false) => ({
+    values: { windowLeft: left },
+    constants: { WINDOW_LEFT: true, SINK_TOKENS },
+  });
+  expect(keysInReach(window(127), 1, 10_000)).toBe(128);
+  expect(keysInReach(window(127), 20, 10_000)).toBe(147);
+  expect(keysInReach(window(127), 20, 100)).toBe(100);
+  expect(keysInReach(window(127, true), 1, 10_000)).toBe(10_000);
+  expect(keysInReach({ values: {}, constants: {} }, 1, 10_000)).toBe(10_000);
 });
 
 it("heads share tiles where one head would fill at most half of the smallest", () => {

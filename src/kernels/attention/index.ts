@@ -13,7 +13,7 @@ export {
   toVllmCache,
 } from "./cache-operators.ts";
 export { dense } from "./dense.ts";
-export { withDocuments, withKeyLengths } from "./documents.ts";
+export { withDocuments, withKeyLengths, withPackedQueries } from "./documents.ts";
 export { withDropout } from "./dropout.ts";
 export * from "./edges.ts";
 export { attentionForward } from "./forward.ts";
