@@ -11,7 +11,7 @@ import {
   ldmatrixConflicts,
   sharedOffsets,
 } from "../../layout/index.ts";
-import type { OpcodeCounts, PipelineDetails, SharedAccess, SharedTile, TextDetails } from "../details.ts";
+import type { PipelineDetails, SharedAccess, SharedTile, TextDetails } from "../details.ts";
 import { bytesOf } from "./access.ts";
 import type { ElementKind } from "./element.ts";
 import type { Emitter } from "./emitter.ts";
@@ -137,25 +137,29 @@ function registerAccess(
   return { kind, instruction, bytes, lanes: lanes.map((offset) => offset * elementBytes), conflicts };
 }
 
-/** Counts the instructions of a kernel and of each of its loops. */
+/** Counts the instructions of a kernel, as print.ts and module.ts write them, and of each of its loops. */
 export function countInstructions(nodes: readonly Node[]): Pick<TextDetails, "opcodes" | "loops"> {
-  const all: Record<string, number> = {};
+  const all: Record<string, number> = { ret: 1 };
   const loops: TextDetails["loops"][number][] = [];
   const visit = (list: readonly Node[], depth: number, own: Record<string, number>): void => {
     for (const node of list) {
-      if (node.kind === "instruction") for (const counts of new Set([all, own])) count(counts, node.opcode);
-      else if (node.kind === "if") for (const arm of [node.whenTrue, node.whenFalse]) visit(arm, depth, own);
-      else if (node.kind === "loop") {
+      const count = (opcode: string, into = own): void => {
+        for (const counts of new Set([all, into])) counts[opcode] = (counts[opcode] ?? 0) + 1;
+      };
+      if (node.kind === "instruction") count(node.opcode);
+      else if (node.kind === "if") {
+        count(node.divergent ? "bra" : "bra.uni");
+        if (node.whenFalse.length > 0) count("bra.uni");
+        for (const arm of [node.whenTrue, node.whenFalse]) visit(arm, depth, own);
+      } else if (node.kind === "loop") {
         const opcodes: Record<string, number> = {};
-        loops.push({ label: node.label, location: node.location, depth: depth + 1, opcodes: opcodes as OpcodeCounts });
+        if (node.enter) count("bra.uni");
+        count("bra.uni", opcodes);
+        loops.push({ label: node.label, location: node.location, depth: depth + 1, opcodes });
         visit(node.body, depth + 1, opcodes);
       }
     }
   };
   visit(nodes, 0, all);
   return { opcodes: all, loops };
-}
-
-function count(counts: Record<string, number>, opcode: string): void {
-  counts[opcode] = (counts[opcode] ?? 0) + 1;
 }
