@@ -44,14 +44,17 @@ export async function assemblePtx({ path }: Assembler, source: string, target: s
   try {
     const [input, output] = ["kernel.ptx", "kernel.cubin"].map((name) => paths.join(folder, name)) as [string, string];
     fs.writeFileSync(input, source);
-    const run = childProcess.spawnSync(path, ["-v", `-arch=${target}`, input, "-o", output], { encoding: "utf8" });
-    if (run.status !== 0)
-      throw new CompileError("PTXAS", `ptxas refuses the PTX: ${run.error?.message ?? run.stderr.trim()}`);
-    const bytes = /(\d+) bytes spill stores, (\d+) bytes spill loads/.exec(run.stderr);
+    const messages = await new Promise<string>((resolve, reject) => {
+      childProcess.execFile(path, ["-v", `-arch=${target}`, input, "-o", output], (error, _, stderr) => {
+        if (error) reject(new CompileError("PTXAS", `ptxas refuses the PTX: ${stderr.trim() || error.message}`));
+        else resolve(stderr);
+      });
+    });
+    const bytes = /(\d+) bytes spill stores, (\d+) bytes spill loads/.exec(messages);
     return {
       cubin: fs.readFileSync(output),
       spills: { stores: Number(bytes?.[1] ?? 0), loads: Number(bytes?.[2] ?? 0) },
-      warnings: run.stderr.split("\n").filter((line) => /warning/i.test(line)),
+      warnings: messages.split("\n").filter((line) => /warning/i.test(line)),
     };
   } finally {
     fs.rmSync(folder, { recursive: true });
