@@ -18,6 +18,7 @@ import { lowerScan } from "./scan.ts";
 import { lowerArange, lowerConstant, lowerGrid, lowerJoin, lowerShape, lowerSplit } from "./shapes.ts";
 import { transposeStaged } from "./shared.ts";
 import { Tile, type View } from "./tile.ts";
+import { shareAmongThreads } from "./uniform.ts";
 import { lowerViewLoad, lowerViewStore } from "./views.ts";
 
 /** Lowers the body of the kernel. `parameterNames` maps `q.stride.0` to the name of the entry's parameter. */
@@ -102,7 +103,9 @@ function lowerAndHold(lowering: Lowering, operation: Operation): void {
     const wanted = lowering.layoutOf(result);
     // Whatever the lowering found natural, the result is held as it was assigned.
     const converts = lowered instanceof Tile && wanted && !lowered.layout?.equals(wanted);
-    lowering.values.set(result, converts ? convertTile(lowering.emitter, lowered, wanted) : lowered);
+    if (converts) lowering.values.set(result, convertTile(lowering.emitter, lowered, wanted));
+    else
+      lowering.values.set(result, lowered instanceof Tile ? shareAmongThreads(lowering, operation, lowered) : lowered);
   });
 }
 
