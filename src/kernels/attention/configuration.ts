@@ -24,7 +24,6 @@ export interface HeadProblem {
   readonly terms?: number;
   /** Whether nothing but edges changes the logits and weights: other variants keep more in registers. Default false. */
   readonly plain?: boolean;
-  readonly causal?: boolean;
 }
 
 interface Traits {
@@ -35,7 +34,6 @@ interface Traits {
   readonly half: boolean;
   /** Plain, with head dims that fill the tiles. */
   readonly lean: boolean;
-  readonly causal: boolean;
 }
 
 type Table = Readonly<Record<Backend, (traits: Traits) => BlockConfiguration>>;
@@ -46,12 +44,11 @@ const blocks = (BLOCK_M: number, BLOCK_N: number, NUM_WARPS?: number): BlockConf
 // On CUDA: what ptxas takes for sm_80 without a spill (test/ptx/spills.test.ts). Of that, warps with many rows (128 rows by 4 warps: each
 // fragment of k and v that is loaded feeds 2 products of 16 rows), which only lean kernels have registers for; else 8 warps.
 const forwardTable: Table = {
-  cuda({ extent, terms, half, lean, causal }) {
+  cuda({ extent, terms, half, lean }) {
     if (!half) return extent <= 64 ? blocks(64, 64, 8) : extent <= 128 ? blocks(64, 32, 8) : blocks(32, 32 / terms, 8);
     if (extent <= 64) return blocks(128, 64, lean && terms === 1 ? 4 : 8);
     if (extent > 128) return blocks(64, 32 / terms, 8);
-    // With 4 warps the causal kernel spills 24 bytes between its loops.
-    if (terms === 1) return blocks(128, 64, lean && !causal ? 4 : 8);
+    if (terms === 1) return blocks(128, 64, lean ? 4 : 8);
     return lean ? blocks(64, 64, 4) : blocks(128, 32, 8);
   },
   // One query a thread with its whole accumulator: fewer keys a step keep registers and pipeline creation in bounds.
@@ -97,17 +94,19 @@ const keysTable: Table = {
   cpu: queriesTable.cpu,
 };
 
-function traitsOf({ dtype, headDim, valueDim, terms = 1, plain = false, causal = false }: HeadProblem): Traits {
+function traitsOf({ dtype, headDim, valueDim, terms = 1, plain = false }: HeadProblem): Traits {
   const [head, value] = [tileExtent(headDim), tileExtent(valueDim)];
   const lean = plain && head === headDim && value === valueDim;
-  return { extent: Math.max(head, value), terms, half: dtype !== "f32", lean, causal };
+  return { extent: Math.max(head, value), terms, half: dtype !== "f32", lean };
 }
 
 /** Block sizes for `queries` rows; never more rows than the next power of two, since a decoding step has one. */
 export function forwardConfiguration(problem: HeadProblem, queries: number): BlockConfiguration {
   const { BLOCK_M, BLOCK_N, NUM_WARPS } = forwardTable[problem.backend](traitsOf(problem));
   const rows = Math.min(BLOCK_M, Math.max(smallestExtent, nextPowerOfTwo(queries)));
-  return blocks(rows, BLOCK_N, NUM_WARPS === undefined ? undefined : Math.max(1, (NUM_WARPS * rows) / BLOCK_M));
+  if (NUM_WARPS === undefined) return blocks(rows, BLOCK_N);
+  // Fewer would not have the registers for the keys' addresses.
+  return blocks(rows, BLOCK_N, Math.max(4, (NUM_WARPS * rows) / BLOCK_M));
 }
 
 /** Block sizes of the kernel of dq. */

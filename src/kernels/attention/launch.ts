@@ -162,21 +162,13 @@ function dropoutValues(check: ArgumentChecker, dropout: DropoutArguments | undef
 }
 
 /** What the block sizes of the call's kernels depend on. */
-export const problemOf = ({
-  check,
-  kernels: { variant },
-  queryShape,
-  valueDim,
-  dtype,
-  constants,
-}: Call): HeadProblem => ({
+export const problemOf = ({ check, kernels: { variant }, queryShape, valueDim, dtype }: Call): HeadProblem => ({
   backend: check.device.backend,
   dtype,
   headDim: queryShape[3],
   valueDim,
   terms: termsOf(variant).length,
   plain: variant === dense || variant === piecewise,
-  causal: constants.CAUSAL === true,
 });
 
 /** Enqueues the forward kernel; where queries are few, that of split-KV attention. `splits`: the default heuristic's where undefined. */
