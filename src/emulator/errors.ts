@@ -59,12 +59,15 @@ export interface FaultPlace {
 export class PtxFault extends KernelError {
   declare readonly code: PtxFaultCode;
   readonly place: FaultPlace;
+  /** What the launch had printed. */
+  readonly prints: readonly string[];
 
-  constructor(code: PtxFaultCode, message: string, place: FaultPlace) {
+  constructor(code: PtxFaultCode, message: string, place: FaultPlace, prints: readonly string[]) {
     const { line, instruction, source, block, warp, thread } = place;
     const who = `${thread ? `thread (${thread.join(", ")}) of ` : ""}block (${block.join(", ")}), warp ${warp}`;
     const from = source === undefined ? "" : `, from ${source}`;
     super(code, `${message}\n  PTX line ${line}: ${instruction}${from}\n  ${who}`);
     this.place = place;
+    this.prints = prints;
   }
 }

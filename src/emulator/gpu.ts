@@ -4,8 +4,10 @@
 import { LaunchError } from "../support/index.ts";
 import { PtxError } from "./errors.ts";
 import { GlobalMemory } from "./global-memory.ts";
+import type { AccessCount } from "./machine/access-counts.ts";
 import { Block } from "./machine/block.ts";
 import type { Launch } from "./machine/launch.ts";
+import type { Step } from "./machine/step.ts";
 import type { PtxEntry, PtxModule } from "./module.ts";
 import { Region } from "./region.ts";
 import { type ModuleTree, parseModule, type Variable } from "./syntax/index.ts";
@@ -29,15 +31,29 @@ export interface LaunchConfiguration {
   readonly parameters: Uint8Array;
 }
 
-/** Accesses to shared memory by one instruction. */
-export interface SharedAccessCount {
+/** An instruction of the PTX. */
+export interface PtxPlace {
   /** Line of the PTX text, from 1. */
   readonly line: number;
   readonly instruction: string;
+  /** File and line of the author, where the PTX has `.loc`. */
+  readonly source?: string;
+}
+
+/** Accesses to shared memory by one instruction. */
+export interface SharedAccessCount extends PtxPlace {
   /** Requests of at most 128 bytes: the least number of wavefronts. */
   readonly accesses: number;
   /** Wavefronts with bank conflicts counted: equal to `accesses` where there are none. */
   readonly wavefronts: number;
+}
+
+/** Accesses to global memory by one instruction. */
+export interface GlobalAccessCount extends PtxPlace {
+  /** Sectors of 32 bytes that are touched, added up over warp instructions. */
+  readonly sectors: number;
+  /** Sectors that would hold the same bytes side by side: equal to `sectors` where accesses are coalesced. */
+  readonly leastSectors: number;
 }
 
 export interface LaunchReport {
@@ -48,6 +64,8 @@ export interface LaunchReport {
   readonly warnings: readonly string[];
   /** By line; empty without `check`. */
   readonly sharedAccesses: readonly SharedAccessCount[];
+  /** By line; empty without `check`. */
+  readonly globalAccesses: readonly GlobalAccessCount[];
 }
 
 /** A module with what this device needs to run it. */
@@ -166,14 +184,12 @@ export class EmulatedGpu {
     const worker = new Block(launch, program);
     for (let z = 0; z < grid[2]; z++)
       for (let y = 0; y < grid[1]; y++) for (let x = 0; x < grid[0]; x++) worker.run([x, y, z]);
-    const sharedAccesses = [...worker.bankCounts].map(
-      ([{ line, text }, count]): SharedAccessCount => ({ line, instruction: text, ...count }),
-    );
     return {
       instructions: launch.instructions,
       prints: launch.prints,
       warnings: translated.warnings,
-      sharedAccesses: sharedAccesses.sort((a, b) => a.line - b.line),
+      sharedAccesses: byLine(worker.sharedCounts, ({ least, actual }) => ({ accesses: least, wavefronts: actual })),
+      globalAccesses: byLine(worker.globalCounts, ({ least, actual }) => ({ sectors: actual, leastSectors: least })),
     };
   }
 
@@ -196,4 +212,18 @@ export class EmulatedGpu {
         `a parameter buffer of ${parameters.length} bytes; the entry takes ${entry.parameterBytes}`,
       );
   }
+}
+
+function byLine<Count>(
+  counts: ReadonlyMap<Step, AccessCount>,
+  show: (count: AccessCount) => Count,
+): readonly (PtxPlace & Count)[] {
+  return [...counts]
+    .map(([{ line, text, source }, count]) => ({
+      line,
+      instruction: text,
+      ...(source !== undefined && { source }),
+      ...show(count),
+    }))
+    .sort((a, b) => a.line - b.line);
 }

@@ -7,8 +7,10 @@ export { type FaultPlace, PtxError, type PtxErrorCode, PtxFault, type PtxFaultCo
 export {
   EmulatedGpu,
   type EmulatedGpuOptions,
+  type GlobalAccessCount,
   type LaunchConfiguration,
   type LaunchReport,
+  type PtxPlace,
   type SharedAccessCount,
 } from "./gpu.ts";
 export type { PtxEntry, PtxModule, PtxParameter } from "./module.ts";

@@ -6,7 +6,8 @@ import { EmulatedGpu, type LaunchReport } from "../../src/emulator/index.ts";
 import type { Arguments, TensorArgument } from "../../src/interpreter/index.ts";
 import { elementBytes } from "../../src/ir/index.ts";
 
-const rowMajor = (shape: readonly number[]): number[] =>
+/** Strides of a tensor without gaps. */
+export const rowMajor = (shape: readonly number[]): number[] =>
   shape.map((_, axis) => shape.slice(axis + 1).reduce((product, extent) => product * extent, 1));
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>

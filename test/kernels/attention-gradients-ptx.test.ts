@@ -1,11 +1,7 @@
-/** Gradients of attention as PTX in the emulator, with the block sizes that ship for CUDA: a sample of the cases. */
-import { describe } from "vitest";
-import { noEmulator } from "../ptx/emulator.ts";
+/** Gradients of attention, a sample of the cases, as PTX in the package's emulator, with the block sizes that ship for CUDA. */
+import { createDevice } from "../../src/runtime/index.ts";
 import { describeAttentionGradients } from "./attention-gradients-conformance.ts";
-import { PtxEmulatorDevice } from "./ptx-device.ts";
 
-const device = new PtxEmulatorDevice();
+const device = await createDevice({ backend: "cuda", emulate: true });
 
-describe.skipIf(noEmulator)("in the PTX emulator", () => {
-  describeAttentionGradients("PTX for sm_80", () => device, { every: 6, randomRuns: 2 });
-});
+describeAttentionGradients("PTX for sm_80", () => device, { every: 6, randomRuns: 2 });

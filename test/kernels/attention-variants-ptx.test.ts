@@ -1,11 +1,7 @@
-/** Variants of attention as PTX in the emulator, with the block sizes that ship for CUDA: a sample of the cases. */
-import { describe } from "vitest";
-import { noEmulator } from "../ptx/emulator.ts";
+/** Variants of attention, a sample of the cases, as PTX in the package's emulator, with the block sizes that ship for CUDA. */
+import { createDevice } from "../../src/runtime/index.ts";
 import { describeAttentionVariants } from "./attention-variants-conformance.ts";
-import { PtxEmulatorDevice } from "./ptx-device.ts";
 
-const device = new PtxEmulatorDevice();
+const device = await createDevice({ backend: "cuda", emulate: true });
 
-describe.skipIf(noEmulator)("in the PTX emulator", () => {
-  describeAttentionVariants("PTX for sm_80", () => device, { every: 4, randomRuns: 2, details: false });
-});
+describeAttentionVariants("PTX for sm_80", () => device, { every: 4, randomRuns: 2, details: false });

@@ -1,6 +1,6 @@
 /**
- * @file A device for tests that compiles every launch to PTX, with the block sizes that ship for CUDA, and runs it in the emulator: so one
- * conformance suite covers PTX too. The emulator looks for races, uninitialised shared memory and accesses out of bounds; any of them throws.
+ * @file A device that compiles every launch to PTX, with the block sizes that ship for CUDA, and hands it with its arguments to a function that
+ * runs it: ptxemu, unless told. (The package's own emulator is `createDevice({ backend: "cuda", emulate: true })`.)
  */
 import { type CompiledKernel, compile } from "../../src/codegen/index.ts";
 import type { Argument, Arguments } from "../../src/interpreter/index.ts";
@@ -11,7 +11,7 @@ import { bitsOver } from "../../src/runtime/elements.ts";
 import type { LaunchValues } from "../../src/runtime/index.ts";
 import { isCompiled, type Launchable, Specializer } from "../../src/runtime/specialize.ts";
 import type { Storage } from "../../src/runtime/storage.ts";
-import { runPtx } from "../ptx/emulator.ts";
+import { runPtxemu } from "../ptx/ptxemu.ts";
 
 class ArrayStorage implements Storage {
   readonly data: ReturnType<typeof bitsOver>;
@@ -47,7 +47,7 @@ export class PtxEmulatorDevice extends Device {
   );
 
   /** `run` executes a launch: in ptxemu, unless told. */
-  constructor(run: Run = runPtx) {
+  constructor(run: Run = runPtxemu) {
     super();
     this.#run = run;
   }

@@ -1,13 +1,11 @@
-/** The kernels as PTX in the emulator, with the block sizes that ship for CUDA. */
-import { describe } from "vitest";
-import { noEmulator } from "../ptx/emulator.ts";
+/** The kernels as PTX in the package's emulator, with the block sizes that ship for CUDA. */
+import { createDevice } from "../../src/runtime/index.ts";
+import { describeAttention } from "./attention-conformance.ts";
 import { describeOperators } from "./operators-conformance.ts";
-import { PtxEmulatorDevice } from "./ptx-device.ts";
 import { describeTraining } from "./training-conformance.ts";
 
-const device = new PtxEmulatorDevice();
+const device = await createDevice({ backend: "cuda", emulate: true });
 
-describe.skipIf(noEmulator)("in the PTX emulator", () => {
-  describeOperators("PTX for sm_80", () => device);
-  describeTraining("PTX for sm_80", () => device);
-});
+describeAttention("PTX for sm_80", () => device);
+describeOperators("PTX for sm_80", () => device);
+describeTraining("PTX for sm_80", () => device);

@@ -2,7 +2,7 @@
  * Reductions, scans and changes of shape on all dtypes, several shapes and numbers of warps: PTX in the emulator against the
  * interpreter. Float data are small integers, so that every order of summation gives the same bits.
  */
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import {
   type Builder,
   type DType,
@@ -17,7 +17,7 @@ import {
 import { loadTile, makeKernel, pointer, storeTile } from "../interpreter/kernels.ts";
 import { randomData } from "../support/random-data.ts";
 import { sameData } from "../support/random-kernel.ts";
-import { describeInEmulator, runBoth } from "./emulator.ts";
+import { runBoth } from "./emulator.ts";
 
 interface Made {
   readonly name: string;
@@ -65,7 +65,7 @@ const reductionsOf = (dtype: DType): readonly ReduceKind[] =>
       : wide.includes(dtype) && !(kind === "product" && dtype === "f32"),
   );
 
-describeInEmulator("across elements, in the emulator", () => {
+describe("across elements, in the emulator", () => {
   for (const [shape, numWarps] of [
     [[64], 4],
     [[512], 4],

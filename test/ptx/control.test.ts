@@ -5,7 +5,7 @@ import { blockParameter, dtypes, type Kernel, pointerType, tileType, viewType } 
 import { i32, loadTile, makeKernel, pointer, scalar, storeTile, tensor } from "../interpreter/kernels.ts";
 import { randomData } from "../support/random-data.ts";
 import { sameData } from "../support/random-kernel.ts";
-import { describeInEmulator, runBoth } from "./emulator.ts";
+import { runBoth } from "./emulator.ts";
 
 /** sum += x[i], through pointers that move on: the way of a Triton kernel. */
 const movingPointers = (): Kernel =>
@@ -45,7 +45,7 @@ describe("the text of a loop", () => {
   });
 });
 
-describeInEmulator("control flow in the emulator", () => {
+describe("control flow in the emulator", () => {
   it("moves pointers", () => {
     for (const n of [0, 1, 3]) {
       const { expected, actual } = runBoth(movingPointers(), {

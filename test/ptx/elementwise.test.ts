@@ -2,7 +2,7 @@
  * Every elementwise operation on every dtype that it takes, on edge values and random ones: PTX in the emulator against the interpreter.
  * Everything is bit-exact but what the hardware approximates.
  */
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { compilePtx } from "../../src/codegen/ptx/index.ts";
 import type { StorageArray } from "../../src/interpreter/index.ts";
 import {
@@ -23,7 +23,7 @@ import { type Element, encode } from "../interpreter/evaluate.ts";
 import { loadTile, makeKernel, pointer, storeTile } from "../interpreter/kernels.ts";
 import { randomData } from "../support/random-data.ts";
 import { sameData } from "../support/random-kernel.ts";
-import { describeInEmulator, runBoth } from "./emulator.ts";
+import { runBoth } from "./emulator.ts";
 import { assemble, describeWithAssembler } from "./ptxas.ts";
 
 const COUNT = 256;
@@ -151,7 +151,7 @@ function distance(a: number, b: number): number {
   return Math.abs(a - b) / 2 ** (Math.floor(Math.log2(Math.max(Math.abs(a), Math.abs(b)))) - 23);
 }
 
-describeInEmulator("elementwise operations in the emulator", () => {
+describe("elementwise operations in the emulator", () => {
   for (const dtype of dtypes)
     it(dtype, () => {
       const list = applications(dtype);

@@ -8,7 +8,7 @@ import { type Builder, type DType, dtypes, elementBytes, type Kernel, type Value
 import { i32, loadTile, makeKernel, pointer, scalar, storeTile, tensor } from "../interpreter/kernels.ts";
 import { randomData } from "../support/random-data.ts";
 import { sameData } from "../support/random-kernel.ts";
-import { describeInEmulator, runBoth } from "./emulator.ts";
+import { runBoth } from "./emulator.ts";
 
 const sourceOf = (kernel: Kernel): string => compilePtx(kernel, { target: "sm_80" }).source;
 const aligned = { facts: { unitStride: true, alignment: 16 } };
@@ -78,7 +78,7 @@ describe("the width of accesses", () => {
   });
 });
 
-describeInEmulator("memory in the emulator", () => {
+describe("memory in the emulator", () => {
   for (const dtype of dtypes)
     it(`copies ${dtype} through views of any size and stride`, () => {
       for (const [rows, columns, stride, facts] of [

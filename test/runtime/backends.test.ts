@@ -9,6 +9,7 @@ import { scaleRowsText } from "./scale-rows.ts";
 /** One suite for every backend that runs kernels: what a user may rely on wherever the kernel runs. */
 const backends: readonly { name: string; options: DeviceOptions; missing?: () => Promise<string | undefined> }[] = [
   { name: "cpu", options: { backend: "cpu" } },
+  { name: "cuda, emulated", options: { backend: "cuda", emulate: true } },
   { name: "webgpu on SwiftShader", options: { backend: "webgpu", adapter: "swiftshader" } },
   {
     name: "webgpu on SwiftShader, bare",

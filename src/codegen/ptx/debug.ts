@@ -1,8 +1,8 @@
 /**
- * @file print and assert, by the device's own printf: one line an element, from the thread that owns it. A failed assert also stops the
- * kernel (trap), so that the launch reports an error.
+ * @file print and assert, by the device's own printf: one line an element, from the thread that owns it. A failed assert says what the other
+ * back ends say, and stops the kernel (trap), so that the launch reports an error.
  */
-import { type DType, type Operation, shapeOf } from "../../ir/index.ts";
+import { type DType, locationToString, type Operation, shapeOf } from "../../ir/index.ts";
 import type { LinearLayout } from "../../layout/index.ts";
 import { guardOf } from "./access.ts";
 import { coordinatesAlong, ownerGuard } from "./coordinates.ts";
@@ -13,7 +13,7 @@ import { address, type Guard, type Register, symbol } from "./instruction.ts";
 import type { Lowering } from "./lowering.ts";
 import { type Tile, type View, widenHalf } from "./tile.ts";
 
-/** A value to print: 8 bytes of printf's arguments, and its conversion. */
+/** A value to print, and its conversion. */
 interface Argument {
   readonly format: string;
   readonly register: Register;
@@ -21,7 +21,7 @@ interface Argument {
 
 export function lowerPrint(lowering: Lowering, operation: Operation): void {
   const { emitter } = lowering;
-  const head = `${lowering.kernel.name}[%d,%d,%d] ${operation.attributes.prefix}`;
+  const head = `${lowering.kernel.name}[%d,%d,%d] ${verbatim(operation.attributes.prefix as string)}`;
   for (const value of operation.operands) {
     const lowered = lowering.values.get(value)!;
     if (lowered.kind === "view") {
@@ -46,10 +46,10 @@ export function lowerAssert(lowering: Lowering, operation: Operation): void {
   const [value] = operation.operands;
   const tile = lowering.tile(value!);
   const rank = shapeOf(value!.type).length;
-  const { location } = operation;
-  const where = location ? `${location.file}:${location.line}:${location.column}: ` : "";
   const at = indicesOf(emitter, tile.layout, rank);
-  const text = `${where}${lowering.kernel.name}[%d,%d,%d]${rank === 0 ? "" : `, element [${at.map(() => "%d").join(",")}]`}: assertion failed: ${operation.attributes.message}\n`;
+  const element = rank === 0 ? "" : `, element [${at.map(() => "%d").join(", ")}]`;
+  const place = `kernel "${lowering.kernel.name}", program (%d, %d, %d), assert at ${verbatim(locationToString(operation.location))}${element}`;
+  const text = `${place}: assertion failed: ${verbatim(operation.attributes.message as string)}\n`;
   const owner = ownerGuard(emitter, tile.layout);
   tile.elements(emitter).forEach((element, register) => {
     const failed = boolNot(emitter, element);
@@ -63,6 +63,9 @@ export function lowerAssert(lowering: Lowering, operation: Operation): void {
 function indicesOf(emitter: Emitter, layout: LinearLayout | undefined, rank: number): (readonly Element[])[] {
   return Array.from({ length: rank }, (_, axis) => coordinatesAlong(emitter, layout!, axis));
 }
+
+/** Text that printf gives as it is. */
+const verbatim = (text: string): string => text.replaceAll("%", "%%");
 
 const integerArgument = (register: Register): Argument => ({ format: "%d", register });
 const programArguments = (emitter: Emitter): Argument[] =>
@@ -108,7 +111,6 @@ function printView(emitter: Emitter, head: string, view: View): void {
 }
 
 const VPRINTF = ".extern .func (.param .b32 result) vprintf(.param .b64 format, .param .b64 arguments);";
-const ARGUMENT_BYTES = 8;
 /** The local memory in which arguments are passed. */
 export const PRINT_ARGUMENTS = "print_arguments";
 
@@ -122,13 +124,19 @@ function printf(
 ): void {
   emitter.declare("vprintf", VPRINTF);
   const name = formatName(emitter, format);
-  emitter.localBytes = Math.max(emitter.localBytes, values.length * ARGUMENT_BYTES);
+  // As printf finds them: each at its natural alignment.
+  let end = 0;
+  const arguments_ = values.map(({ register }) => {
+    const wide = register.class === "f64" || register.class === "b64";
+    const bytes = wide ? 8 : 4;
+    const at = Math.ceil(end / bytes) * bytes;
+    end = at + bytes;
+    return { register, type: wide ? register.class : "b32", at };
+  });
+  emitter.localBytes = Math.max(emitter.localBytes, end);
   const body = emitter.block(() => {
-    const place = (bytes: number) => address(PRINT_ARGUMENTS, bytes);
-    values.forEach(({ register }, i) => {
-      const type = register.class === "f64" ? "f64" : register.class === "b64" ? "b64" : "b32";
-      emitter.emit(`st.local.${type}`, [place(i * ARGUMENT_BYTES), register]);
-    });
+    for (const { register, type, at } of arguments_)
+      emitter.emit(`st.local.${type}`, [address(PRINT_ARGUMENTS, at), register]);
     const text = generic(emitter, "global", name);
     const list = generic(emitter, "local", PRINT_ARGUMENTS);
     emitter.emit("call.uni", [symbol(`(_), vprintf, (${text.name}, ${list.name})`)]);

@@ -69,9 +69,5 @@ export const nothing = (): Operation => () => {};
 
 export function trap(decoder: Decoder): Operation {
   decoder.done(0);
-  return (warp, mask) => {
-    const { prints } = warp.block.launch;
-    const said = prints.length > 0 ? `; the last print: ${prints.at(-1)!.trimEnd()}` : "";
-    warp.fault("PTX_TRAP", `the kernel stopped itself (trap)${said}`, 31 - Math.clz32(mask & -mask));
-  };
+  return (warp, mask) => warp.fault("PTX_TRAP", "the kernel stopped itself (trap)", 31 - Math.clz32(mask & -mask));
 }

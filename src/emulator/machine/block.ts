@@ -3,7 +3,7 @@
  */
 import { Region } from "../region.ts";
 import { staticSpecials } from "../translate/specials.ts";
-import { type BankCount, countWavefronts } from "./banks.ts";
+import { type AccessCount, countSectors, countWavefronts } from "./access-counts.ts";
 import type { Launch } from "./launch.ts";
 import type { Program } from "./program.ts";
 import { LANES } from "./registers.ts";
@@ -34,8 +34,9 @@ export class Block {
   readonly shared: Region;
   /** Undefined without checks. */
   readonly shadow: Shadow | undefined;
-  /** By step; empty without checks. */
-  readonly bankCounts = new Map<Step, BankCount>();
+  /** What accesses to shared and to global memory have cost, by step; empty without checks. */
+  readonly sharedCounts = new Map<Step, AccessCount>();
+  readonly globalCounts = new Map<Step, AccessCount>();
   blockIndex: Index = [0, 0, 0];
   readonly #warps: Warp[];
   readonly #barriers = new Map<number, Barrier>();
@@ -173,13 +174,22 @@ export class Block {
 
   /** Counts an access to shared memory by the current instruction of `warp`. */
   countBanks(warp: Warp, mask: number, offsets: Int32Array, bytes: number): void {
-    let count = this.bankCounts.get(warp.step);
-    if (count === undefined) {
-      count = { accesses: 0, wavefronts: 0 };
-      this.bankCounts.set(warp.step, count);
-    }
-    countWavefronts(count, mask, offsets, bytes);
+    if (this.launch.check) countWavefronts(countOf(this.sharedCounts, warp.step), mask, offsets, bytes);
   }
+
+  /** Counts an access to global memory by the current instruction of `warp`. */
+  countSectors(warp: Warp, mask: number, offsets: Int32Array, bytes: number): void {
+    if (this.launch.check) countSectors(countOf(this.globalCounts, warp.step), mask, offsets, bytes);
+  }
+}
+
+function countOf(counts: Map<Step, AccessCount>, step: Step): AccessCount {
+  let count = counts.get(step);
+  if (count === undefined) {
+    count = { least: 0, actual: 0 };
+    counts.set(step, count);
+  }
+  return count;
 }
 
 function finishReduction(warp: Warp, { of, mask }: { of: BarrierReduction; mask: number }, barrier: Barrier): void {

@@ -188,7 +188,7 @@ export class Warp {
   fault(code: PtxFaultCode, message: string, lane?: number, address?: number): never {
     const { step, block } = this;
     const thread = lane === undefined ? undefined : block.threadIndex(this.index * LANES + lane);
-    throw new PtxFault(code, message, {
+    const place = {
       line: step.line,
       instruction: step.text,
       block: block.blockIndex,
@@ -196,7 +196,8 @@ export class Warp {
       ...(step.source !== undefined && { source: step.source }),
       ...(thread && { thread }),
       ...(address !== undefined && { address: BigInt(address) }),
-    });
+    };
+    throw new PtxFault(code, message, place, block.launch.prints);
   }
 }
 

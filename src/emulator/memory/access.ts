@@ -28,8 +28,9 @@ export interface Access {
   readonly space: AccessSpace;
   /** Bytes that each lane touches. */
   readonly bytes: number;
-  /** Whether a region is shared memory. */
+  /** Whether a region is shared memory, or global memory (in which constants lie). */
   isShared(warp: Warp, region: Region): boolean;
+  isGlobal(warp: Warp, region: Region): boolean;
 }
 
 /** Reads operand `index` as the place of an access of `bytes` bytes. */
@@ -53,6 +54,10 @@ export function access(decoder: Decoder, index: number, space: AccessSpace, byte
     space: actual,
     bytes,
     isShared: (warp, region) => actual === "shared" || (actual === "generic" && region === warp.block.shared),
+    isGlobal: ({ local, block }, region) =>
+      actual === "global" ||
+      actual === "const" ||
+      (actual === "generic" && region !== block.shared && region !== local && region !== block.launch.parameters),
   };
 }
 

@@ -6,7 +6,7 @@ import type { Operation } from "../machine/step.ts";
 import type { Region } from "../region.ts";
 import { ptxTypes } from "../syntax/index.ts";
 import type { Decoder } from "../translate/decoder.ts";
-import { access, offsets } from "./access.ts";
+import { access, forRegions, offsets } from "./access.ts";
 
 const b32 = ptxTypes.get("b32")!;
 
@@ -53,11 +53,10 @@ function copy(decoder: Decoder, sizes: readonly number[]): Operation {
     const { shared, shadow } = block;
     to.locate(warp, mask);
     const targets = offsets.slice();
-    if (shadow) {
+    if (shadow)
       for (let lane = 0; lane < LANES; lane++)
         if ((mask >>> lane) & 1) shadow.beginCopy(warp, lane, targets[lane]!, bytes);
-      block.countBanks(warp, mask, targets, bytes);
-    }
+    block.countBanks(warp, mask, targets, bytes);
     const lengths = new Uint8Array(LANES);
     let reading = 0;
     const skipped = skips?.(registers.predicates) ?? 0;
@@ -71,25 +70,22 @@ function copy(decoder: Decoder, sizes: readonly number[]): Operation {
     }
     const sources = new Int32Array(LANES);
     const regions: Region[] = [];
-    const locate = (lanes: number): boolean => {
-      const region = from.locate(warp, lanes);
-      if (region === undefined) return false;
-      for (let lane = 0; lane < LANES; lane++)
-        if ((lanes >>> lane) & 1) {
-          sources[lane] = offsets[lane]!;
-          regions[lane] = region;
-        }
-      return true;
-    };
-    if (reading !== 0 && !locate(reading))
-      for (let lane = 0; lane < LANES; lane++) if ((reading >>> lane) & 1) locate(1 << lane);
+    if (reading !== 0)
+      forRegions(from, warp, reading, (region, lanes) => {
+        for (let lane = 0; lane < LANES; lane++)
+          if ((lanes >>> lane) & 1) {
+            sources[lane] = offsets[lane]!;
+            regions[lane] = region;
+          }
+        block.countSectors(warp, lanes, offsets, bytes);
+      });
     warp.copies.add({
       mask,
       finish(lane) {
         const target = targets[lane]!;
         const length = lengths[lane]!;
-        if (length > 0) shared.u8.set(regions[lane]!.u8.subarray(sources[lane]!, sources[lane]! + length), target);
-        if (length < bytes) shared.u8.fill(0, target + length, target + bytes);
+        for (let byte = 0; byte < bytes; byte++)
+          shared.u8[target + byte] = byte < length ? regions[lane]!.u8[sources[lane]! + byte]! : 0;
         shadow?.endCopy(warp, lane, target, bytes, step.line);
       },
     });

@@ -68,6 +68,7 @@ export function load(decoder: Decoder): Operation {
   });
   const act = (warp: Warp, region: Region, mask: number): void => {
     if (place.isShared(warp, region)) noteRead(place, warp, mask, strength);
+    else if (place.isGlobal(warp, region)) warp.block.countSectors(warp, mask, offsets, place.bytes);
     for (const move of moves) move?.(warp.registers, region, mask);
   };
   return (warp, mask) => forRegions(place, warp, mask, (region, lanes) => act(warp, region, lanes));
@@ -140,6 +141,7 @@ export function store(decoder: Decoder): Operation {
   });
   const act = (warp: Warp, region: Region, mask: number): void => {
     if (place.isShared(warp, region)) noteWrite(place, warp, mask, strength);
+    else if (place.isGlobal(warp, region)) warp.block.countSectors(warp, mask, offsets, place.bytes);
     for (const move of moves) move(warp.registers, region, mask);
   };
   return (warp, mask) => forRegions(place, warp, mask, (region, lanes) => act(warp, region, lanes));

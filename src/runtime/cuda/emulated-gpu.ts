@@ -1,12 +1,18 @@
 /**
- * @file A GPU that is emulated: the same PTX, run by `src/emulator` at once, so a launch throws what it does wrong itself.
+ * @file A GPU that is emulated: the same PTX, run by `src/emulator` at once, so a launch throws what it does wrong itself. A failed
+ * `tl.assert`, which in PTX is a line of printf and a trap, becomes the `ASSERT` that other backends report.
  */
-import { EmulatedGpu, type EmulatedGpuOptions } from "../../emulator/index.ts";
-import { DeviceError } from "../../support/errors.ts";
+import { EmulatedGpu, type EmulatedGpuOptions, PtxFault } from "../../emulator/index.ts";
+import { DeviceError, KernelError } from "../../support/errors.ts";
 import type { CudaGpu, GpuFunction, GpuMark } from "./gpu.ts";
 
 /** Of sm_80, which the emulator executes. */
 const MAX_SHARED_BYTES = 163 * 1024;
+
+/** What the code generator has a failed assertion print before it stops the kernel. */
+const ASSERTION = /^kernel ".*", program \(.*\), assert at .*: assertion failed: /;
+
+const linesOf = (prints: readonly string[]): string[] => prints.flatMap((text) => text.replace(/\n$/, "").split("\n"));
 
 export class EmulatedCudaGpu implements CudaGpu {
   readonly name = "PTX emulator";
@@ -46,9 +52,23 @@ export class EmulatedCudaGpu implements CudaGpu {
   load(ptx: string, entry: string, sharedBytes: number): GpuFunction {
     const module = this.#use().loadModule(ptx);
     return (launch) => {
-      const { prints } = this.#use().launch(module, entry, { ...launch, dynamicSharedMemory: sharedBytes });
-      for (const text of prints) for (const line of text.replace(/\n$/, "").split("\n")) this.#onPrint(line);
+      try {
+        const { prints } = this.#use().launch(module, entry, { ...launch, dynamicSharedMemory: sharedBytes });
+        this.#print(linesOf(prints));
+      } catch (fault) {
+        if (!(fault instanceof PtxFault)) throw fault;
+        const lines = linesOf(fault.prints);
+        const failures = fault.code === "PTX_TRAP" ? lines.filter((line) => ASSERTION.test(line)) : [];
+        this.#print(lines.filter((line) => !failures.includes(line)));
+        if (failures.length === 0) throw fault;
+        const more = failures.length > 1 ? ` (and ${failures.length - 1} more)` : "";
+        throw new KernelError("ASSERT", `${failures[0]}${more}`);
+      }
     };
+  }
+
+  #print(lines: readonly string[]): void {
+    for (const line of lines) this.#onPrint(line);
   }
 
   async settle(): Promise<void> {

@@ -1,25 +1,33 @@
-/** `createDevice({ backend: "cuda", emulate: true })`: the operators as PTX in the project's own emulator, against references. */
-import { describe, expect, it } from "vitest";
+/** What is the emulated device's own: what it is, and how a kernel's mistake is told. Its operators are tested in test/kernels/*ptx.test.ts. */
+import { expect, it } from "vitest";
+import { kernel, tl } from "../../../src/dsl/index.ts";
+import { PtxFault } from "../../../src/emulator/index.ts";
 import { createDevice } from "../../../src/runtime/index.ts";
-import { make, titleOf } from "../../kernels/attention-backward-cases.ts";
-import { errorShares } from "../../kernels/attention-errors.ts";
-import { describeOperators } from "../../kernels/operators-conformance.ts";
 
-const device = await createDevice({ backend: "cuda", emulate: true });
+const printed: string[] = [];
+const device = await createDevice({ backend: "cuda", emulate: true, onPrint: (line) => printed.push(line) });
+
+const trusting = kernel({
+  name: "trusting",
+  params: { x: tl.pointer("f32"), out: tl.pointer("f32") },
+  grid: () => [1],
+  body(p) {
+    const at = tl.arange(0, 64);
+    tl.print("begins", tl.programId(0));
+    tl.store(p.out.add(at), tl.load(p.x.add(at)));
+  },
+});
 
 it("is a CUDA device", () => {
   expect([device.backend, device.computeCapability]).toEqual(["cuda", [8, 0]]);
 });
 
-describe("emulated", () => {
-  describeOperators("the PTX emulator of the package", () => device);
-
-  const small = { queryHeads: 1, keyHeads: 1, queries: 40, keys: 48, headDim: 32, dtype: "f16" } as const;
-  it.each([make(small), make({ ...small, threshold: 13 })].map((c) => [titleOf(c), c] as const))(
-    "attention, forward and backward: %s",
-    async (_, c) => {
-      for (const [name, share] of Object.entries(await errorShares(device, c)))
-        expect(share, name).toBeLessThanOrEqual(1);
-    },
-  );
+it("throws at the launch what the kernel does wrong, after what it printed", () => {
+  using x = device.zeros([60], "f32");
+  using out = device.zeros([64], "f32");
+  const launch = () => device.launch(trusting, { x, out });
+  expect(launch).toThrow(PtxFault);
+  expect(launch).toThrow(expect.objectContaining({ code: "PTX_OUT_OF_BOUNDS" }));
+  expect(launch).toThrow(/emulated\.test\.ts:17/);
+  expect(printed).toEqual(new Array(3).fill("trusting[0,0,0] begins: 0"));
 });
