@@ -8,10 +8,13 @@ export function writes(operation: Operation): boolean {
   return ops[operation.opcode].effect === "write" || operation.blocks.some(blockWrites);
 }
 
-export function blockWrites(block: Block): boolean {
-  let found = false;
+export const blockWrites = (block: Block): boolean => writesOf(block).length > 0;
+
+/** The operations of a block, and of the blocks within, that change memory. */
+export function writesOf(block: Block): Operation[] {
+  const found: Operation[] = [];
   walk(block, (operation) => {
-    found ||= ops[operation.opcode].effect === "write";
+    if (ops[operation.opcode].effect === "write") found.push(operation);
   });
   return found;
 }

@@ -1,11 +1,11 @@
 /**
- * @file Which loads of a loop can be made ahead of the turn that uses them, by copying the tile straight to where a dot reads it. That is
- * so where nothing but dots uses the tile (renamed or laid out anew on the way), where its address follows from the loop's index and
- * what is known before the loop, and where the loop writes no memory, which a load could then miss. An address may also depend on
- * *lookups*, loads whose own address follows from the index: the entries of a table that says where the tile lies.
+ * @file Which loads of a loop can be made ahead of the turn that uses them, by copying the tile to where a dot reads it, or others read it
+ * back to registers on its way to a dot (weights that are scaled, say). That is so where all users are in the loop's own block, where the
+ * address follows from the loop's index and what is known before the loop, and where the loop does not write what is loaded. An address
+ * may also depend on *lookups*, loads whose own address follows from the index: the entries of a table that says where the tile lies.
  */
-import { type Block, type Operation, ops, type Value } from "../ir/index.ts";
-import { blockWrites } from "./effects.ts";
+import { type Block, type Opcode, type Operation, ops, type Value } from "../ir/index.ts";
+import { writesOf } from "./effects.ts";
 import { constantOf } from "./fold.ts";
 
 /** A load that can be made ahead. */
@@ -16,8 +16,10 @@ export interface Prefetch {
   /** The loads in the slice, and the operations from which their operands come, in order; no load among those. */
   readonly lookups: readonly Operation[];
   readonly lookupSlice: readonly Operation[];
-  /** The dots that read the tile, in order. */
+  /** The operations that read the tile, in order. */
   readonly readers: readonly Operation[];
+  /** Whether all of them are dots that take it from where the copy lies, so that it passes no registers. */
+  readonly direct: boolean;
   /** Of a view_load from the same view in all turns: by how much each of its indices grows where the loop's index grows by 1, if that is known. */
   readonly motion: readonly number[] | undefined;
 }
@@ -26,43 +28,76 @@ export interface PrefetchOptions {
   usersOf(value: Value): readonly Operation[];
   /** Whether an operation, in the form that the target gives it, can read operand `index` from where the copy lies. */
   reads(user: Operation, index: number): boolean;
+  /** Whether a write may change what a load reads. */
+  changes(write: Operation, load: Operation): boolean;
 }
 
 /** The loads of the loop's own block that can be made ahead, in order. */
 export function findPrefetches(loop: Operation, options: PrefetchOptions): Prefetch[] {
   const block = loop.blocks[0]!;
   const candidates = block.operations.filter(({ opcode }) => opcode === "view_load" || opcode === "load");
-  if (candidates.length === 0 || blockWrites(block)) return [];
+  if (candidates.length === 0) return [];
+  const writes = writesOf(block);
   const order = new Map(block.operations.map((operation, i) => [operation, i]));
   const byOrder = (a: Operation, b: Operation): number => order.get(a)! - order.get(b)!;
   const found: Prefetch[] = [];
   for (const load of candidates) {
-    const readers = [...(readersOf(load.results[0]!, options) ?? [])];
+    const [value] = load.results;
+    const users = readersOf(value!, options);
+    const readers = [...users.keys()];
+    const direct = [...users.values()].every((isDot) => isDot);
     if (readers.length === 0 || !readers.every((reader) => order.has(reader))) continue;
+    if (!direct && !reachesDot(value!, options, order)) continue;
     const slice = sliceOf([load], block, order)?.sort(byOrder);
     if (!slice) continue;
     const lookups = slice.filter(isRead);
     const lookupSlice = sliceOf(lookups, block, order)!.sort(byOrder);
     if (lookupSlice.some(isRead)) continue;
+    if (writes.some((write) => [load, ...lookups].some((read) => options.changes(write, read)))) continue;
     const motion = motionOf(load, block.parameters[0]!, new Set(slice));
-    found.push({ load, slice, lookups, lookupSlice, readers: readers.sort(byOrder), motion });
+    found.push({ load, slice, lookups, lookupSlice, readers: readers.sort(byOrder), direct, motion });
   }
   return found;
 }
 
-/** The dots that use the value, undefined if anything else does. */
-function readersOf(value: Value, options: PrefetchOptions): Set<Operation> | undefined {
-  const readers = new Set<Operation>();
+/** The operations that use the value, renamed or laid out anew on the way; of each, whether it is a dot that reads it where it lies. */
+function readersOf(
+  value: Value,
+  options: PrefetchOptions,
+  readers = new Map<Operation, boolean>(),
+): Map<Operation, boolean> {
   for (const user of options.usersOf(value)) {
-    if (user.opcode === "trans" || user.opcode === "convert_layout") {
-      const further = readersOf(user.results[0]!, options);
-      if (!further) return undefined;
-      for (const reader of further) readers.add(reader);
-    } else if (user.operands.every((operand, i) => operand !== value || options.reads(user, i))) readers.add(user);
-    else return undefined;
+    if (user.opcode === "trans" || user.opcode === "convert_layout") readersOf(user.results[0]!, options, readers);
+    else {
+      const isDot = user.operands.every((operand, i) => operand !== value || options.reads(user, i));
+      readers.set(user, isDot && readers.get(user) !== false);
+    }
   }
   return readers;
 }
+
+/** Whether the value, or what is computed from it element by element, is multiplied by a dot of the block. */
+function reachesDot(value: Value, options: PrefetchOptions, order: ReadonlyMap<Operation, number>): boolean {
+  const seen = new Set<Operation>();
+  const reaches = (from: Value): boolean =>
+    options.usersOf(from).some((user) => {
+      if (user.operands.some((operand, i) => operand === from && options.reads(user, i))) return order.has(user);
+      if (seen.has(user) || !(ops[user.opcode].elementwise || shapeOpcodes.has(user.opcode))) return false;
+      seen.add(user);
+      return user.results.some(reaches);
+    });
+  return reaches(value);
+}
+
+const shapeOpcodes: ReadonlySet<Opcode> = new Set<Opcode>([
+  "broadcast",
+  "expand_dims",
+  "reshape",
+  "trans",
+  "join",
+  "split",
+  "convert_layout",
+]);
 
 const isRead = ({ opcode }: Operation): boolean => ops[opcode].effect === "read";
 

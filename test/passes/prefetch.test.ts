@@ -27,11 +27,14 @@ describe("loads ahead", () => {
   const names = (body: string): string[] => {
     const { loop, usersOf } = loopOf(body, "%sum = %acc");
     const reads = (user: Operation, index: number) => user.opcode === "dot" && index < 2;
-    return findPrefetches(loop, { usersOf, reads }).map(({ load, slice, lookups, lookupSlice, readers }) => {
-      const opcodes = (list: readonly Operation[]) => list.map(({ opcode }) => opcode).join(" ");
-      const after = lookups.length === 0 ? "" : `[${opcodes(lookupSlice)} -> ${opcodes(lookups)}] `;
-      return `${load.results[0]!.name}: ${after}${opcodes(slice)} -> ${readers.map(({ results }) => results[0]!.name).join(" ")}`;
-    });
+    const changes = (write: Operation, read: Operation) => write.operands[0] === read.operands[0];
+    return findPrefetches(loop, { usersOf, reads, changes }).map(
+      ({ load, slice, lookups, lookupSlice, readers, direct }) => {
+        const opcodes = (list: readonly Operation[]) => list.map(({ opcode }) => opcode).join(" ");
+        const after = lookups.length === 0 ? "" : `[${opcodes(lookupSlice)} -> ${opcodes(lookups)}] `;
+        return `${load.results[0]!.name}: ${after}${opcodes(slice)} -> ${readers.map(({ results }) => results[0]!.name).join(" ")}${direct ? "" : " (back)"}`;
+      },
+    );
   };
   const load = "%x = view_load %v, %i, %zero {inBounds = [true, true]} : tile<16x16xf16>";
   const dot = '%d = dot %x, %x, %sum {precision = "ieee"} : tile<16x16xf32>';
@@ -49,8 +52,17 @@ describe("loads ahead", () => {
       names(`%j = mul %i, %n : i32\n%k = add %j, %n : i32\n%unused = add %k, %k : i32
         %x = view_load %v, %k, %zero {inBounds = [true, true]} : tile<16x16xf16>\n${dot}\nyield %d`),
     ).toEqual(["x: mul add -> d"]));
-  test("not a tile that something else uses", () =>
-    expect(names(`${load}\n${dot}\nprint %x {prefix = ""}\nyield %d`)).toEqual([]));
+  test("a tile that others read too, or that reaches the dot by way of them", () => {
+    expect(names(`${load}\n${dot}\n%y = neg %x : tile<16x16xf16>\nyield %d`)).toEqual(["x:  -> d y (back)"]);
+    expect(
+      names(`${load}\n%y = neg %x : tile<16x16xf16>\n%z = trans %y {permutation = [1, 0]} : tile<16x16xf16>
+        %d = dot %z, %z, %sum {precision = "ieee"} : tile<16x16xf32>\nyield %d`),
+    ).toEqual(["x:  -> y (back)"]);
+  });
+  test("not a tile that no dot needs", () =>
+    expect(names(`${load}\n%y = cast %x : tile<16x16xf32>\n%d = add %sum, %y : tile<16x16xf32>\nyield %d`)).toEqual(
+      [],
+    ));
   const gathered = `%k = cast %f : i32
         %x = view_load %v, %k, %zero {inBounds = [true, true]} : tile<16x16xf16>\n${dot}\nyield %d`;
   test("where a table says where the tile lies, with what the place in the table takes of the index", () =>
@@ -68,8 +80,11 @@ describe("loads ahead", () => {
         %k = cast %b : i32\n%x = view_load %v, %k, %zero {inBounds = [true, true]} : tile<16x16xf16>\n${dot}\nyield %d`),
     ).toEqual([]);
   });
-  test("not in a loop that writes memory", () =>
-    expect(names(`%f = load %p : f32\nstore %p, %f\n${load}\n${dot}\nyield %d`)).toEqual([]));
+  test("not in a loop that writes what it loads", () => {
+    expect(names(`%f = load %p : f32\nstore %p, %f\n${load}\n${dot}\nyield %d`)).toEqual(["x:  -> d"]);
+    const store = "view_store %v, %x, %i, %zero {inBounds = [true, true]}";
+    expect(names(`${load}\n${dot}\n${store}\nyield %d`)).toEqual([]);
+  });
   test("not where the dot is not done every turn", () =>
     expect(
       names(`${load}\n%c = compare %i, %n {predicate = "lt"} : bool

@@ -262,19 +262,30 @@ describe("the loop of a pipeline", () => {
     expect(loopOf({ numStages: 1 }).some((opcode) => opcode.startsWith("cp.async"))).toBe(false);
   });
 
-  it("is not made where the loop writes memory", () => {
-    const writing = kernel({
-      name: "writing",
-      params: { a: tl.tensor("f16", 2), out: tl.tensor("f32", 2) },
-      grid: () => [1],
-      body(p) {
-        tl.loop({ to: p.a.shape(0), step: 16 }, {}, (row) => {
-          const a = p.a.load([row, 0], [16, 16]);
-          p.out.store([row, 0], tl.dot(a, a));
-          return {};
-        });
-      },
-    });
-    expect(compilePtx(optimize(writing.trace({})), { target: "sm_80" }).source).not.toContain("cp.async");
+  it("is made where the loop writes something else than what it loads, and not where it may write that", () => {
+    const writing = (target: "a" | "out") =>
+      kernel({
+        name: "writing",
+        params: { a: tl.tensor("f32", 2), b: tl.tensor("f16", 2), out: tl.tensor("f32", 2), lock: tl.pointer("i32") },
+        constants: { ORDERED: false },
+        grid: () => [1],
+        body(p, { ORDERED }) {
+          tl.loop({ to: p.b.shape(0), step: 16 }, {}, (row) => {
+            const b = p.b.load([row, 0], [16, 16]);
+            const a = p.a.load([row, 0], [16, 16]).to("f16");
+            p[target].store([row, 0], tl.dot(a, b));
+            // Whoever waits for another program must see what that wrote.
+            if (ORDERED) tl.atomicAdd(p.lock, 1);
+            return {};
+          });
+        },
+      });
+    const copies = (target: "a" | "out", ORDERED = false): number => {
+      const kernel = optimize(writing(target).trace({ constants: { ORDERED } }));
+      const [loop] = instructionsOfLoops(compilePtx(kernel, { target: "sm_80" }).source);
+      return loop!.filter((opcode) => opcode.startsWith("cp.async.c") && !opcode.includes("commit")).length;
+    };
+    // 128 threads: 16 x 16 of f16 are 4 bytes a thread, of f32 8.
+    expect([copies("out"), copies("a"), copies("out", true)]).toEqual([2, 1, 0]);
   });
 });

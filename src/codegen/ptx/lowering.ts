@@ -8,7 +8,7 @@ import type { ElementwiseOptions } from "./elementwise.ts";
 import type { Emitter, Scope } from "./emitter.ts";
 import { isRegister, type Node, registerNames } from "./instruction.ts";
 import type { MemoryRoots } from "./roots.ts";
-import type { StagedTile } from "./shared.ts";
+import { readShared, type StagedTile } from "./shared.ts";
 import { Tile, type View } from "./tile.ts";
 
 export interface LoweringOptions extends ElementwiseOptions {
@@ -31,6 +31,8 @@ export class Lowering {
   readonly #blocks = new Map<Operation, Block>();
   /** The blocks in which forgotten values were made again: beyond those they are forgotten again. */
   readonly #remade = new Map<Value, Scope>();
+  /** Staged tiles that were read to registers, and where. */
+  readonly #readTiles = new Map<Value, { readonly tile: Tile; readonly scope: Scope }>();
   /** The operations that use each value. */
   readonly uses: ReadonlyMap<Value, readonly Operation[]>;
   /** Loads whose tile comes to shared memory by itself (pipeline.ts), and what is to be emitted before an operation. */
@@ -80,9 +82,19 @@ export class Lowering {
 
   tile(value: Value): Tile {
     const lowered = this.lowered(value);
+    if (lowered.kind === "staged") return this.#readBack(value, lowered);
     if (!(lowered instanceof Tile))
       throw new Error(`${value.name ?? value.definition?.opcode} is not a tile in registers`);
     return lowered;
+  }
+
+  /** A tile that waits in shared memory, in registers too: read once, by the first who computes with it. */
+  #readBack(value: Value, { dtype, layout, memory, place }: StagedTile): Tile {
+    const known = this.#readTiles.get(value);
+    if (known && this.emitter.isOpen(known.scope)) return known.tile;
+    const tile = readShared(this.emitter, dtype, this.layoutOf(value) ?? layout, memory, place);
+    this.#readTiles.set(value, { tile, scope: this.emitter.scope });
+    return tile;
   }
 
   view(value: Value): View {

@@ -1,6 +1,6 @@
 /**
  * @file Software pipelining: the loads of a loop that feed dots (src/passes/prefetch.ts) are copied to shared memory while earlier turns
- * compute.
+ * compute. A dot takes its fragments from there; what computes with the tile first reads it back to registers.
  *
  * A *ring* keeps a tile for each of `stages` turns; its copy is issued `stages - 1` turns ahead. Where shared memory has no room for
  * that, a tile that is not read throughout the turn has one place only, and its next copy is issued in the middle of the turn, as soon
@@ -11,7 +11,7 @@
  * was read before the point may be overwritten; then the next copies are issued, as one group. A ring alone has one point, so one
  * barrier, a turn. What the copies need of memory to know their addresses is loaded one turn before (lookups.ts).
  */
-import type { Operation, Value } from "../../ir/index.ts";
+import { type Operation, shapeOf, type Value } from "../../ir/index.ts";
 import { conversionBetween, type LinearLayout, layoutOfTranspose } from "../../layout/index.ts";
 import { findPrefetches, type Prefetch } from "../../passes/index.ts";
 import { bytesOf } from "./access.ts";
@@ -23,6 +23,7 @@ import { isRegister, type Register, type SharedBuffer } from "./instruction.ts";
 import { addIntegers, multiplyIntegers, subtractIntegers } from "./integers.ts";
 import { type Entries, Lookups, lowerSlice } from "./lookups.ts";
 import type { Lowering } from "./lowering.ts";
+import { UNKNOWN_ROOT } from "./roots.ts";
 import { SHARED_ALIGNMENT, type StagedPlace, type StagedTile, sharedStart } from "./shared.ts";
 import type { Motion } from "./views.ts";
 
@@ -56,13 +57,26 @@ export function openPipeline(lowering: Lowering, loop: Operation, range: LoopRan
   const candidates = findPrefetches(loop, {
     usersOf: (value) => lowering.uses.get(value) ?? [],
     reads: (user, index) => readsStaged(lowering, user, index),
+    changes: (write, load) => mayChange(lowering, write, load),
   });
   const streams = candidates.flatMap((prefetch) => describe(lowering, loop, prefetch, range) ?? []);
-  if (streams.length === 0) return undefined;
   const order = new Map(loop.blocks[0]!.operations.map((operation, i) => [operation, i]));
-  const room = lowering.emitter.comfortableSharedMemory - otherBytes(lowering, loop, streams);
-  const plan = plans(streams, stages, order).find(({ bytes }) => bytes <= room);
-  return plan && new Pipeline(lowering, loop, range, plan);
+  // A tile that passes registers anyway is copied ahead only if there is room for it too.
+  for (const chosen of [streams, streams.filter(({ prefetch }) => prefetch.direct)]) {
+    if (chosen.length === 0) continue;
+    const room = lowering.emitter.comfortableSharedMemory - otherBytes(lowering, loop, chosen);
+    const plan = plans(chosen, stages, order).find(({ bytes }) => bytes <= room);
+    if (plan) return new Pipeline(lowering, loop, range, plan);
+  }
+  return undefined;
+}
+
+/** Parameters do not overlap where one is written. What orders all memory (a scalar atomic) may make anything visible. */
+function mayChange({ roots }: Lowering, { opcode, operands: [target] }: Operation, load: Operation): boolean {
+  const written = roots.rootOf(target!);
+  const read = roots.rootOf(load.operands[0]!);
+  const isFence = (opcode === "atomic_rmw" || opcode === "atomic_cas") && shapeOf(target!.type).length === 0;
+  return isFence || written === read || written === UNKNOWN_ROOT || read === UNKNOWN_ROOT;
 }
 
 type Order = ReadonlyMap<Operation, number>;
