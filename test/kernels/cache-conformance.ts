@@ -1,7 +1,7 @@
 /** @file The conformance test of what writes to paged caches: written once, instantiated for every back end. Copies are exact. */
 import { describe, expect, it } from "vitest";
 import { appendToCache, fromVllmCache, toVllmCache } from "../../src/kernels/index.ts";
-import type { Device } from "../../src/runtime/index.ts";
+import type { Device, Tensor } from "../../src/runtime/index.ts";
 import { randomValues } from "../support/rounding.ts";
 
 const sizeOf = (shape: readonly number[]): number => shape.reduce((product, extent) => product * extent, 1);
@@ -22,7 +22,9 @@ export function describeCaches(title: string, device: () => Device): void {
       "appendToCache writes rows to their slots: %s, %i heads, D %i, pages of %i",
       async (dtype, heads, dim, page, keysFirst) => {
         const blocks = Math.ceil(40 / page);
-        const slots = [7, 0, -1, 39, 12, -100, 13];
+        // Negative ones and those beyond the cache are left out.
+        const slots = [7, 0, -1, 39, 12, -100, 13, blocks * page, 2 ** 31 - 1, -(2 ** 31)];
+        const exists = (slot: number) => slot >= 0 && slot < blocks * page;
         const cacheShape = keysFirst ? [blocks, page, heads, dim] : [blocks, heads, page, dim];
         const cache = random(dtype, cacheShape, 1);
         // Rows [Hk, T, D], given as [T, Hk, D].
@@ -34,7 +36,7 @@ export function describeCaches(title: string, device: () => Device): void {
         });
         const expected = Float32Array.from(cache.values);
         for (const [t, slot] of slots.entries())
-          for (let h = 0; h < heads && slot >= 0; h++) {
+          for (let h = 0; h < heads && exists(slot); h++) {
             const [block, key] = [Math.floor(slot / page), slot % page];
             const row = keysFirst ? (block * page + key) * heads + h : (block * heads + h) * page + key;
             const from = (h * slots.length + t) * dim;
@@ -43,6 +45,24 @@ export function describeCaches(title: string, device: () => Device): void {
         expect(await cache.tensor.read()).toEqual(expected);
       },
     );
+
+    it("appendToCache takes slots of the host, and says which is wrong", async () => {
+      const [heads, dim, page, blocks] = [2, 16, 4, 3];
+      const written = async (slots: Int32Array | readonly number[] | Tensor) => {
+        const cache = device().zeros([blocks, heads, page, dim], "f16");
+        appendToCache({ rows: random("f16", [3, heads, dim], 1).tensor, slots, cache });
+        return cache.readRaw();
+      };
+      const slots = Int32Array.of(11, -1, 4);
+      const expected = await written(device().tensor(slots, { shape: [3], dtype: "i32" }));
+      expect(expected.some((bits) => bits !== 0)).toBe(true);
+      expect(await written(slots)).toEqual(expected);
+      expect(await written([...slots])).toEqual(expected);
+      await expect(written([0, 12, 1])).rejects.toThrow(/"slots\[1\]" is 12, but "cache" has 12 slots; -1 leaves/);
+      await expect(written([0, 5, 0])).rejects.toThrow(/"slots\[0\]" and "slots\[2\]" are both 0/);
+      await expect(written([0, 0.5, 1])).rejects.toThrow(/"slots\[1\]" must be an integer/);
+      await expect(written([0, 1])).rejects.toThrow(/"slots" are 2, but "rows" has 3 rows/);
+    });
 
     it.each([
       ["f16", 16, 16],

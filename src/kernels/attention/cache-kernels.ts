@@ -3,7 +3,7 @@ import { kernel, tl } from "../../dsl/index.ts";
 
 /**
  * Row t of `rows` [T, Hk, D] to key `slots[t]` of `cache` [blocks, Hk, PAGE_SIZE, D], counted through all pages: page slot / PAGE_SIZE, key
- * slot % PAGE_SIZE. Rows with a negative slot are not written.
+ * slot % PAGE_SIZE. Rows with a negative slot, or one beyond the last page, are not written.
  */
 export const appendToCacheKernel = kernel({
   name: "append_to_cache",
@@ -13,7 +13,8 @@ export const appendToCacheKernel = kernel({
   body(p, { PAGE_SIZE, BLOCK_HEADS, WIDTH }) {
     const [token, head] = [tl.programId(0), tl.programId(1).mul(BLOCK_HEADS)];
     const slot = p.slots.load([token], []);
-    tl.if(slot.ge(0), () => {
+    const exists = slot.ge(0).and(slot.div(PAGE_SIZE).lt(p.cache.shape(0)));
+    tl.if(exists, () => {
       // The key of every head, [Hk, D], lies in its page at the same distance from the head's start.
       const { cache } = p;
       const page = cache.at(slot.div(PAGE_SIZE), 0, slot.rem(PAGE_SIZE)).pointer;

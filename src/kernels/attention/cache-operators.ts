@@ -17,21 +17,26 @@ import { appendToCacheKernel, copyPagesKernel } from "./cache-kernels.ts";
 export interface AppendToCacheArguments {
   /** [T, Hk, D], f16, bf16 or f32: keys, or values, of T tokens; any strides. */
   readonly rows: Tensor;
-  /** i32 [T]: where each goes, page · block + place within the page; negative ones are left out. No two alike. */
-  readonly slots: Tensor;
+  /**
+   * T of them: where each row goes, page · block + place within the page; rows with negative ones are left out (vLLM's -1, padding). No two alike.
+   * Numbers of the host are checked. Of an i32 tensor [T] only the device knows the values: rows whose slots lie beyond the cache are left out, too.
+   */
+  readonly slots: Tensor | Int32Array | readonly number[];
   /** [blocks, Hk, block, D], dtype of `rows`, any strides. Written in place. */
   readonly cache: Tensor;
 }
 
 /**
  * Writes keys or values of new tokens into their places in a paged cache (elsewhere called `reshape_and_cache`). Enqueues and returns at once.
- * @throws ArgumentError `ARGUMENT_MISSING`, `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`.
+ * @throws ArgumentError `ARGUMENT_MISSING`, `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`, `ARGUMENT_VALUE`.
  */
 export function appendToCache({ rows, slots, cache }: AppendToCacheArguments): void {
   const check = new ArgumentChecker("appendToCache");
   check.tensor("rows", rows, ["T", "Hk", "D"], floatDTypes);
-  check.tensor("slots", slots, ["T"], ["i32"]);
+  const ofHost = Array.isArray(slots) || slots instanceof Int32Array;
+  if (!ofHost) check.tensor("slots", slots as Tensor, ["T"], ["i32"]);
   check.tensor("cache", cache, ["blocks", "Hk", "block", "D"], [rows.dtype]);
+  if (ofHost) checkSlots(check, slots);
   if (rows.size === 0) return;
   if (cache.size === 0) check.fail("ARGUMENT_SHAPE", `"cache" has shape [${cache.shape.join(", ")}]: it has no room`);
   const constants = {
@@ -39,7 +44,26 @@ export function appendToCache({ rows, slots, cache }: AppendToCacheArguments): v
     BLOCK_HEADS: Math.min(8, nextPowerOfTwo(check.size("Hk"))),
     WIDTH: nextPowerOfTwo(check.size("D")),
   };
-  check.device.launch(appendToCacheKernel, { rows, slots, cache }, { constants });
+  using uploaded = ofHost
+    ? check.device.tensor(Int32Array.from(slots), { shape: [slots.length], dtype: "i32" })
+    : undefined;
+  check.device.launch(appendToCacheKernel, { rows, slots: uploaded ?? (slots as Tensor), cache }, { constants });
+}
+
+/** @throws ArgumentError `ARGUMENT_SHAPE`, `ARGUMENT_VALUE`. */
+function checkSlots(check: ArgumentChecker, slots: Int32Array | readonly number[]): void {
+  const [rows, places] = [check.size("T"), check.size("blocks") * check.size("block")];
+  if (slots.length !== rows) check.fail("ARGUMENT_SHAPE", `"slots" are ${slots.length}, but "rows" has ${rows} rows`);
+  const taken = new Map<number, number>();
+  for (const [row, slot] of slots.entries()) {
+    check.integer(`slots[${row}]`, slot, -(2 ** 31));
+    if (slot < 0) continue;
+    if (slot >= places)
+      check.fail("ARGUMENT_VALUE", `"slots[${row}]" is ${slot}, but "cache" has ${places} slots; -1 leaves a row out`);
+    if (taken.has(slot))
+      check.fail("ARGUMENT_VALUE", `"slots[${taken.get(slot)}]" and "slots[${row}]" are both ${slot}`);
+    taken.set(slot, row);
+  }
 }
 
 /** Keys and values of a paged cache. */
