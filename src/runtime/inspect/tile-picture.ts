@@ -152,7 +152,8 @@ export function explain({ extents }: BasesReport, grid: TileGrid): string[] {
     group.steps.unshift(step);
     groups.set(`${axis} ${input}`, group);
   }
-  const repeated = [...groups.values()].map(({ axis, input, distances, steps }) => {
+  const ordered = [...groups.values()].sort((a, b) => a.axis - b.axis || a.distances[0]! - b.distances[0]!);
+  const repeated = ordered.map(({ axis, input, distances, steps }) => {
     const what = wrapped ? "element" : axis === 0 ? "row" : "column";
     return `${what} + ${distances.join(", ")} is ${input} + ${steps.join(", ")}`;
   });
