@@ -2,7 +2,7 @@
  * @file A kernel that nobody needs but everybody understands: the softmax of each row of a matrix. One program takes one row.
  * `npx tilewright compile examples/row-softmax.ts --target wgsl --set T=f32 --out build`
  */
-import { kernel, tl } from "../src/index.ts"; // In a project of your own: from "tilewright".
+import { kernel, tl } from "tilewright";
 
 export const rowSoftmax = kernel({
   name: "row_softmax",

@@ -96,12 +96,45 @@ export default kernel({
     [["compile", "softmax", "--target", "sm_1"], 1, /TARGET.*sm_80, wgsl/],
     [["compile", "softmax", "--target", "wgsl", "--set", "COLUMN=1"], 1, /SETTING.*COLUMNS/],
     [["compile", "softmax"], 2, /--target/],
+    [["compile", "softmax", "--target", "wgsl", "--out", "README.md/x"], 1, /OUT.*README\.md\/x/],
+    [["inspect", "nothing", "--target", "sm_80"], 1, /KERNEL_UNKNOWN/],
+    [["inspect", "softmax", "--target", "sm_99"], 1, /TARGET.*sm_80, wgsl/],
+    [["inspect", "softmax", "--target", "sm_80", "--gpu", "sm_70"], 1, /ARCHITECTURE.*sm_70.*sm_86/],
+    [["inspect", "softmax", "--target", "sm_80", "--no-ptxas", "--out", "README.md/x"], 1, /OUT.*README\.md\/x/],
+    [["inspect", "attention_forward", "--target", "sm_80", "--set", "BLOCK_M=48"], 1, /48/],
+    [["inspect", "attention_forward", "--target", "sm_80", "--set", "HEAD_DIM=256", "BLOCK_M=512"], 1, /SHARED_MEMORY/],
     [["generate", "x", "--model", "/nowhere", "--backend", "cpu"], 1, /\/nowhere/],
     [["generate", "x", "--model", "test/fixtures/aquila2-tiny", "--backend", "cuda"], 1, /NO_DRIVER/],
   ] as const)("%j exits with %i and says why", (words, code, message) => {
     const { status, stderr } = tilewright(...words);
     expect(stderr).toMatch(message);
     expect(status).toBe(code);
+  });
+
+  it("inspects a library kernel, and draws its layouts", () => {
+    const out = join(scratch, "inspected");
+    const { status, stdout } = tilewright("inspect", "matmul", "--target", "sm_80", "--no-ptxas", "--out", out);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^matmul for sm_80\n/);
+    expect(stdout).toMatch(/registers +unknown.*need ptxas/);
+    expect(stdout).toContain("accumulator of mma m16n8");
+    expect(stdout.trim().split("\n").at(-1)).toBe(`pictures: ${join(out, "index.html")}`);
+    const page = readFileSync(join(out, "index.html"), "utf8");
+    const pictures = [...page.matchAll(/<img [^>]*src="([^"]+)"/g)].map(([, file]) => file!);
+    expect(pictures).toContain("layout-1.svg");
+    for (const file of pictures) expect(readFileSync(join(out, file), "utf8")).toMatch(/^<svg .*<\/svg>\n$/s);
+  });
+
+  it.each(["examples/row-softmax.ts", "examples/sliding-window.ts"])("inspects %s, as JSON", (file) => {
+    for (const target of ["sm_80", "wgsl"]) {
+      const words = ["--target", target, "--set", "T=f16", "--no-ptxas", "--json"];
+      const { status, stdout } = tilewright("inspect", file, ...words);
+      expect(status).toBe(0);
+      const inspection = JSON.parse(stdout);
+      expect(inspection).toMatchObject({ target, source: { language: target === "wgsl" ? "WGSL" : "PTX 7.0" } });
+      expect(inspection.tiles.length).toBeGreaterThan(5);
+      expect(inspection.layouts[0].bases.register).toBeInstanceOf(Array);
+    }
   });
 
   it("prints the IR after each pass", () => {
