@@ -166,16 +166,15 @@ export class CudaDevice extends Device {
     this.#timed = timed;
     try {
       await work();
+      await this.#gpu.settle();
+      return timed.map(({ kernel, start, end }) => ({ kernel, milliseconds: end.since(start) }));
     } finally {
       this.#timed = undefined;
+      for (const { start, end } of timed) {
+        start.dispose();
+        end.dispose();
+      }
     }
-    await this.#gpu.settle();
-    return timed.map(({ kernel, start, end }) => {
-      const milliseconds = end.since(start);
-      start.dispose();
-      end.dispose();
-      return { kernel, milliseconds };
-    });
   }
 
   synchronize(): Promise<void> {

@@ -41,6 +41,7 @@ export class DriverGpu implements CudaGpu {
   readonly #logs: { readonly info: NativeMemory; readonly errors: NativeMemory };
   readonly #events = new WeakMap<GpuMark, bigint>();
   #lost: DeviceError | undefined;
+  #disposed = false;
 
   /** @throws DeviceError `NO_DEVICE` where the driver has no device `ordinal`, and what the driver says else. */
   constructor(library: CudaLibrary, ordinal = 0) {
@@ -58,8 +59,13 @@ export class DriverGpu implements CudaGpu {
     this.computeCapability = [ask(attribute.computeMajor), ask(attribute.computeMinor)];
     this.maxSharedMemory = ask(attribute.maxSharedMemoryOptIn);
     this.#context = this.#out64("cuDevicePrimaryCtxRetain", opening, this.#device);
-    this.#call("cuCtxSetCurrent", opening, this.#context);
-    this.#stream = this.#out64("cuStreamCreate", opening, NON_BLOCKING);
+    try {
+      this.#call("cuCtxSetCurrent", opening, this.#context);
+      this.#stream = this.#out64("cuStreamCreate", opening, NON_BLOCKING);
+    } catch (error) {
+      library.functions.cuDevicePrimaryCtxRelease(this.#device);
+      throw error;
+    }
     this.#parameters = library.allocate(PARAMETER_BYTES);
     this.#parameterBytes = library.allocate(8);
     this.#logs = { info: library.allocate(LOG_BYTES), errors: library.allocate(LOG_BYTES) };
@@ -187,19 +193,27 @@ export class DriverGpu implements CudaGpu {
         this.#call("cuEventElapsedTime", "timing", milliseconds, this.#events.get(earlier), event);
         return milliseconds[0]!;
       },
-      dispose: () => this.#call("cuEventDestroy", "timing", event),
+      dispose: () => {
+        if (this.#lost === undefined) this.#call("cuEventDestroy", "timing", event); // Else it went with the context.
+      },
     };
     this.#events.set(mark, event);
     return mark;
   }
 
   dispose(): void {
-    if (this.#lost === undefined) {
-      this.#use();
-      for (const module of this.#modules) this.#call("cuModuleUnload", "closing the CUDA device", module);
-      this.#call("cuStreamDestroy", "closing the CUDA device", this.#stream);
+    if (this.#disposed) return;
+    this.#disposed = true;
+    const closing = "closing the CUDA device";
+    try {
+      if (this.#lost === undefined) {
+        this.#use();
+        for (const module of this.#modules) this.#call("cuModuleUnload", closing, module);
+        this.#call("cuStreamDestroy", closing, this.#stream);
+      }
+    } finally {
+      this.#lost ??= new DeviceError("DEVICE_DISPOSED", "the device was used after it was disposed of");
+      this.#call("cuDevicePrimaryCtxRelease", closing, this.#device);
     }
-    this.#call("cuDevicePrimaryCtxRelease", "closing the CUDA device", this.#device);
-    this.#lost ??= new DeviceError("DEVICE_DISPOSED", "the device was used after it was disposed of");
   }
 }

@@ -143,6 +143,12 @@ describe("the device", () => {
     const timings = await device.profile(() => device.launch(shift, { x, out: x, by: 1 }));
     expect(timings).toEqual([{ kernel: "shift", milliseconds: 1.5 }]);
     expect(library.named("cuEventDestroy")).toHaveLength(2);
+    const failing = device.profile(() => {
+      device.launch(shift, { x, out: x, by: 1 });
+      throw new Error("of the caller");
+    });
+    expect((await codeOf(() => failing)).message).toBe("of the caller");
+    expect(library.named("cuEventDestroy")).toHaveLength(4);
   });
 
   it("gives back what it took", async () => {
@@ -152,6 +158,26 @@ describe("the device", () => {
     for (const name of ["cuModuleUnload", "cuStreamDestroy", "cuDevicePrimaryCtxRelease"] as const)
       expect(library.named(name)).toHaveLength(1);
     expect((await codeOf(() => device.zeros([1], "f32"))).code).toBe("DEVICE_DISPOSED");
+  });
+
+  it("gives the context back when it cannot be opened, and once only", async () => {
+    const contexts = () =>
+      library.named("cuDevicePrimaryCtxRetain").length - library.named("cuDevicePrimaryCtxRelease").length;
+    for (const failing of ["cuCtxSetCurrent", "cuStreamCreate"] as const) {
+      library.results[failing] = 2;
+      expect((await codeOf(open)).code).toBe("OUT_OF_MEMORY");
+      expect(contexts()).toBe(0);
+      delete library.results[failing];
+    }
+    library.attributes[75] = 7;
+    expect((await codeOf(open)).code).toBe("DEVICE_TOO_OLD");
+    expect(contexts()).toBe(0);
+    library.attributes[75] = 8;
+    const device = open();
+    library.results.cuStreamDestroy = 700;
+    expect((await codeOf(() => device.dispose())).code).toBe("ILLEGAL_ADDRESS");
+    device.dispose();
+    expect(contexts()).toBe(0);
   });
 
   it("explains each failure, and refuses everything after one that the driver does not recover from", async () => {
