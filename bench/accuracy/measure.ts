@@ -7,8 +7,9 @@ import {
 import { conformanceCases, titleOf } from "../../test/kernels/attention-cases.ts";
 import { type AttentionProblem, errorShares } from "../../test/kernels/attention-errors.ts";
 import { splitCases, titleOf as titleOfSplits } from "../../test/kernels/decode-cases.ts";
-import { pagedCases, titleOf as titleOfPaged } from "../../test/kernels/paged-cases.ts";
+import { type PagedCase, pagedCases, titleOf as titleOfPaged } from "../../test/kernels/paged-cases.ts";
 import { pagedErrorShares } from "../../test/kernels/paged-errors.ts";
+import { pagedVariantCases } from "../../test/kernels/paged-variants-cases.ts";
 import { finite, Journal } from "../support/journal.ts";
 import { serve } from "../support/measurement.ts";
 import { open } from "./devices.ts";
@@ -27,17 +28,21 @@ const attention = (
     run: (device) => errorShares(device, c, { gradients, offset: gradients ? 123456n : 77n }),
   }));
 
+const paged = (cases: readonly PagedCase[], family: (c: PagedCase) => string): AnyCase[] =>
+  cases.map((c) => ({
+    family: family(c),
+    dtype: c.dtype,
+    title: titleOfPaged(c),
+    run: (device) => pagedErrorShares(device, c),
+  }));
+
 const families: readonly (readonly AnyCase[])[] = [
   attention("attention", conformanceCases, titleOf, false),
   attention("attention, gradients", gradientCases, titleOfGradients, true),
   attention("piecewise, gradients", piecewiseCases, titleOfGradients, true),
   attention("split-KV", splitCases, titleOfSplits, false),
-  pagedCases.map((c) => ({
-    family: c.raw ? "paged, raw keys" : "paged",
-    dtype: c.dtype,
-    title: titleOfPaged(c),
-    run: (device) => pagedErrorShares(device, c),
-  })),
+  paged(pagedCases, ({ raw }) => (raw ? "paged, raw keys" : "paged")),
+  paged(pagedVariantCases, () => "paged, variants and packed queries"),
 ];
 
 serve(async ({ backend, filter, every, revision, ...input }: AccuracyInput, progress): Promise<AccuracyResult> => {
