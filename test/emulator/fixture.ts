@@ -6,7 +6,9 @@ import { EmulatedGpu, type LaunchReport } from "../../src/emulator/index.ts";
 
 type Values = Float32Array | Int32Array | Uint32Array | BigInt64Array | Uint16Array;
 
-const read = (name: string): string => readFileSync(new URL(`./fixtures/${name}.ptx`, import.meta.url), "utf8");
+/** The text of `fixtures/<name>.ptx`. */
+export const readFixture = (name: string): string =>
+  readFileSync(new URL(`./fixtures/${name}.ptx`, import.meta.url), "utf8");
 
 /** Runs an entry of `fixtures/<file>.ptx` with one block, or as many as `blocks` says; arrays are updated in place. */
 export function launchFixture(
@@ -16,7 +18,7 @@ export function launchFixture(
   ...given: (Values | number)[]
 ): LaunchReport {
   const gpu = new EmulatedGpu();
-  const module = gpu.loadModule(read(file));
+  const module = gpu.loadModule(readFixture(file));
   const { parameters: layout, parameterBytes } = module.entries.get(entry)!;
   const parameters = new Uint8Array(parameterBytes);
   const view = new DataView(parameters.buffer);
