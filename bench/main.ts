@@ -10,6 +10,7 @@ import { addAttention } from "./attention/suite.ts";
 import { addBundle } from "./bundle/suite.ts";
 import { addCompile } from "./compile/suite.ts";
 import { addDecode } from "./decode/suite.ts";
+import { addEmulators } from "./emulators/suite.ts";
 import { addMemory } from "./memory/suite.ts";
 import { addPiecewise } from "./piecewise/suite.ts";
 import { addProducts } from "./products/suite.ts";
@@ -28,6 +29,7 @@ for (const add of [
   addPiecewise,
   addDecode,
   addPtx,
+  addEmulators,
 ])
   add(program);
 await program.parseAsync();

@@ -1,0 +1,114 @@
+/**
+ * @file Suite `emulators`: every kernel of the attention family as PTX for sm_80 in the package's emulator and, where it is built, in ptxemu. Either
+ * must find nothing to report (no access out of bounds, no uninitialised shared memory, no race, no copy that is not waited for), both must leave
+ * the same bits in memory and count the same wavefronts, no loop may have bank conflicts, and results must be right.
+ */
+import type { Command } from "commander";
+import { runChild } from "../support/child.ts";
+import { positiveInteger } from "../support/options.ts";
+import { Report } from "../support/report.ts";
+import type { Conflict, EmulatorsInput, EmulatorsResult, LaunchResult, ProblemResult } from "./measured.ts";
+
+interface Options {
+  readonly filter: string;
+  readonly every: number;
+  readonly json?: string;
+}
+
+const titleOf = ({ family, dtype, headDim, causal }: ProblemResult): string =>
+  `${family} ${dtype} D=${headDim}${causal ? " causal" : ""}`;
+
+const beyond = (conflicts: readonly Conflict[], inLoop: boolean): number =>
+  conflicts.filter((one) => one.inLoop === inLoop).reduce((sum, one) => sum + one.wavefronts - one.accesses, 0);
+
+/** Everything that is wrong with a problem. */
+function faultsOf(problem: ProblemResult): string[] {
+  const faults = problem.launches.flatMap(({ kernel, wavefronts, conflicts, second }) => [
+    ...conflicts
+      .filter(({ inLoop }) => inLoop)
+      .map(({ line, instruction, source, ...count }) => {
+        const from = source === undefined ? "" : `, from ${source}`;
+        return `${kernel}: bank conflicts in a loop, ${count.wavefronts} wavefronts for ${count.accesses} (PTX line ${line}: ${instruction}${from})`;
+      }),
+    ...(second?.messages ?? []).map((message) => `${kernel}: ${message}`),
+    ...(second?.differences ?? []).map((difference) => `${kernel}: the emulators differ in ${difference}`),
+    ...(second && second.messages.length === 0 && second.wavefronts !== wavefronts
+      ? [`${kernel}: the emulators count ${wavefronts} and ${second.wavefronts} wavefronts`]
+      : []),
+  ]);
+  if (problem.error !== undefined) faults.push(problem.error);
+  if (problem.share !== undefined && !(problem.share <= 1))
+    faults.push(`WRONG: an error is ${problem.share.toPrecision(3)} of the allowed`);
+  return faults.map((fault) => `${titleOf(problem)}: ${fault}`);
+}
+
+/** One row a kernel, dtype and head dim. */
+function rowsOf(problems: readonly ProblemResult[]): string[][] {
+  const groups = new Map<string, { launches: LaunchResult[]; shares: number[] }>();
+  for (const { dtype, headDim, launches, share } of problems)
+    for (const launch of launches) {
+      const key = [launch.kernel, dtype, headDim].join("\t");
+      const group = groups.get(key) ?? { launches: [], shares: [] };
+      group.launches.push(launch);
+      if (share !== undefined) group.shares.push(share);
+      groups.set(key, group);
+    }
+  return [...groups]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, { launches, shares }]) => {
+      const sum = (of: (launch: LaunchResult) => number) => launches.reduce((total, launch) => total + of(launch), 0);
+      const compared = launches.filter(({ second }) => second !== undefined);
+      const same = compared.filter(({ second }) => second!.differences.length === 0 && second!.messages.length === 0);
+      return [
+        ...key.split("\t"),
+        launches.length,
+        sum(({ instructions }) => instructions),
+        sum(({ accesses }) => accesses),
+        sum(({ conflicts }) => beyond(conflicts, true)),
+        sum(({ conflicts }) => beyond(conflicts, false)),
+        compared.length === 0 ? "-" : `${same.length} of ${compared.length}`,
+        shares.length === 0 ? "-" : Math.max(...shares).toFixed(2),
+      ].map(String);
+    });
+}
+
+async function run({ filter, every, json }: Options): Promise<void> {
+  const report = new Report("emulators");
+  const input: EmulatorsInput = { filter, every };
+  const onProgress = (message: string) => report.progress(message);
+  const { missing, problems } = await runChild<EmulatorsResult>("emulators/measure.ts", input, {
+    library: "source",
+    onProgress,
+  });
+  report.table(
+    [
+      "kernel",
+      "dtype",
+      "D",
+      "launches",
+      "warp instr",
+      "shared requests",
+      "conflicts in loops",
+      "elsewhere",
+      "as in ptxemu",
+      "error",
+    ],
+    rowsOf(problems),
+  );
+  if (missing !== undefined) report.note(`Only in the package's emulator: ${missing}.`);
+  const launches = problems.reduce((sum, problem) => sum + problem.launches.length, 0);
+  report.note(`${problems.length} problems, ${launches} launches. Conflicts: wavefronts beyond one a request.`);
+  report.finish({ missing, problems }, { json, failures: [...new Set(problems.flatMap(faultsOf))] });
+}
+
+export function addEmulators(program: Command): void {
+  program
+    .command("emulators")
+    .description(
+      "every attention kernel as PTX in the package's emulator and in ptxemu: nothing to report, equal results, no bank conflicts",
+    )
+    .option("--filter <text>", "only problems whose title holds this", "")
+    .option("--every <n>", "every n-th problem only", positiveInteger, 1)
+    .option("--json <file>", "also write the results here")
+    .action(run);
+}
