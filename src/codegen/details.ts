@@ -19,7 +19,7 @@ export interface CompileDetails {
 export interface SharedTile {
   /** "ring" and "tiles" (copied ahead, in several places and in one), "operand", "convert", "left", "right". */
   readonly purpose: string;
-  /** The value that is loaded or was being made when the tile was written. */
+  /** The value that lies there: loaded, converted, or the operand of a dot. */
   readonly value: Value | undefined;
   readonly dtype: DType | "pointer";
   /** From the offset in elements to the tile. */

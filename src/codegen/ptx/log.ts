@@ -94,14 +94,24 @@ export class CompilationLog {
   fragments(instruction: string, plan: LdmatrixPlan, dtype: ElementKind, memory: LinearLayout, place: Place): void {
     const size = bytesOf(dtype);
     const conflicts = ldmatrixConflicts(plan, size);
-    const lanes = plan.address.basesOf(LANE).map((offset) => offset * size);
-    this.#add(this.#tileAt(place, dtype, memory), { kind: "read", instruction, bytes: 16, lanes, conflicts });
+    // Of fewer than four matrices the other lanes name no rows.
+    const lanes = plan.address.basesOf(LANE).slice(0, 3 + Math.log2(plan.count));
+    this.#add(this.#tileAt(place, dtype, memory), {
+      kind: "read",
+      instruction,
+      bytes: 16,
+      lanes: lanes.map((offset) => offset * size),
+      conflicts,
+    });
   }
 
   #tileAt(place: Place, dtype: ElementKind, memory: LinearLayout): LoggedTile {
     const known = this.#tiles.find((tile) => tile.place.buffer === place.buffer && tile.place.offset === place.offset);
     if (known) return known;
-    const value = this.#emitter.operation?.results[0];
+    const { operation } = this.#emitter;
+    // A dot of multiply-adds brings its operands to shared memory itself.
+    const value =
+      operation?.opcode === "dot" ? operation.operands[place.buffer.name === "left" ? 0 : 1] : operation?.results[0];
     const tile = { purpose: place.buffer.name, value, dtype, memory, place, places: 1, accesses: [] };
     this.#tiles.push(tile);
     return tile;

@@ -21,7 +21,7 @@ import {
   shapeOf,
   type Value,
 } from "../../ir/index.ts";
-import { type LinearLayout, titleOfLayout } from "../../layout/index.ts";
+import { type LinearLayout, REGISTER, titleOfLayout } from "../../layout/index.ts";
 import { ArgumentError } from "../../support/errors.ts";
 import { type Assembler, assemblePtx, ptxas } from "../cuda/assembler.ts";
 import { limitsOf, occupancy } from "../cuda/occupancy.ts";
@@ -157,8 +157,16 @@ function reportTiles(
       found.set(layout.key, report);
     }
     const dtype = value.type.kind === "pointer" ? `pointer ${value.type.dtype}` : value.type.dtype;
-    const shape = shapeOf(value.type);
-    tiles.push({ ...reportValue(value), location: plain(location), opcode, shape, dtype, layout: report.id });
+    const bytes = value.type.kind === "pointer" ? POINTER_BYTES : elementBytes[value.type.dtype];
+    tiles.push({
+      ...reportValue(value),
+      location: plain(location),
+      opcode,
+      shape: shapeOf(value.type),
+      dtype,
+      threadBytes: bytes * layout.sizeOf(REGISTER),
+      layout: report.id,
+    });
   };
   const visit = (block: Block): void => {
     for (const { opcode, results, blocks, location } of block.operations) {
@@ -184,7 +192,7 @@ function basesOf(layout: LinearLayout): BasesReport {
 
 function reportShared(tile: SharedTile, index: number, reportValue: (value: Value) => ValueReport): SharedTileReport {
   const { purpose, value, dtype, memory, offset, places, accesses } = tile;
-  const bytesOfElement = dtype === "pointer" ? 8 : elementBytes[dtype];
+  const bytesOfElement = dtype === "pointer" ? POINTER_BYTES : elementBytes[dtype];
   return {
     id: `shared-${index + 1}`,
     purpose,
@@ -199,6 +207,7 @@ function reportShared(tile: SharedTile, index: number, reportValue: (value: Valu
   };
 }
 
+const POINTER_BYTES = 8;
 /** The newest architecture whose machine code is read (runtime/cuda/sass). */
 const NEWEST_READ = 89;
 

@@ -48,7 +48,7 @@ function page(inspection: Inspection): string {
     return picture(tile) + (names.length > 0 ? `<p>So are ${escapeMarkup(names.join(", "))}.</p>` : "");
   });
   const rows = tiles.map((tile) => {
-    const { opcode, location, shape, dtype, layout } = tile;
+    const { opcode, location, shape, dtype, threadBytes, layout } = tile;
     const at = location ? `${location.file}:${location.line}:${location.column}` : "";
     const where = `<span title="${escapeMarkup(at)}">${escapeMarkup(showLocation(location))}</span>`;
     const cells = [
@@ -57,11 +57,12 @@ function page(inspection: Inspection): string {
       opcode,
       `[${shape.join(", ")}]`,
       dtype,
+      `${threadBytes}`,
       `<a href="#${layout}">${layout}</a>`,
     ];
     return `<tr>${cells.map((cell) => `<td>${cell}</td>`).join("")}</tr>`;
   });
-  const heads = ["tile", "line", "made by", "shape", "dtype", "layout"];
+  const heads = ["tile", "line", "made by", "shape", "dtype", "bytes a thread", "layout"];
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">

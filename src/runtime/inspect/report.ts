@@ -74,6 +74,8 @@ export interface TileReport extends ValueReport {
   readonly shape: readonly number[];
   /** "pointer f16" for pointers. */
   readonly dtype: string;
+  /** Bytes of it that a thread holds. */
+  readonly threadBytes: number;
   /** `id` of its layout. */
   readonly layout: string;
 }

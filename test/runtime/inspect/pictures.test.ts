@@ -32,6 +32,7 @@ describe("the picture of a tile", () => {
     const inspection = await product();
     const accumulator = inspection.tiles.find(({ opcode }) => opcode === "dot")!;
     const texts = pictureOf(inspection, accumulator.layout);
+    expect(accumulator.threadBytes).toBe((64 * 64 * 4) / 128);
     expect(texts[0]).toContain("accumulator of mma m16n8, warps 2 x 2");
     expect(texts).toContain("and so on: row + 16 is register + 16; row + 32 is warp + 2; column + 32 is warp + 1");
     const labels = texts.filter((text) => /^T\d+:\d/.test(text) && !text.includes(" "));
