@@ -1,7 +1,8 @@
 /** What goes beyond single elements: exchange between threads, order in memory, control flow, atomics, big tiles; as the interpreter does it. */
 import { describe, expect, test } from "vitest";
-import { compileWgsl } from "../../src/codegen/wgsl/index.ts";
+import { compileWgsl, defaultCapabilities } from "../../src/codegen/wgsl/index.ts";
 import { parseKernel } from "../../src/ir/index.ts";
+import { optimize } from "../../src/passes/index.ts";
 import { decodeDebugOutput } from "../../src/runtime/debug-output.ts";
 import { float32ToBf16, float32ToF16 } from "../../src/support/index.ts";
 import { adapters, expectAgreementEverywhere, ramp, tensor } from "./agree.ts";
@@ -271,6 +272,63 @@ describe("across threads", () => {
       b: tensor(encode(small(64 * 256, 3)), [64, 256]),
       out: tensor(new Float32Array(30 * 61), [30, 61]),
     });
+  });
+
+  /** Rows of b, turned pair by pair with entries of t, times those of a: two dots of 32 channels, which share all of b and t. */
+  const turnedProducts = (second: number) => `
+    kernel turned(%a: view<f32, 2> {alignment = 16, unitStride = true}, %b: view<f32, 2> {alignment = 16, unitStride = true},
+        %t: view<f32, 2> {alignment = 16, unitStride = true}, %out: view<f32, 2>) {
+      %zero = constant 0 : i32
+      %to = constant 64 : i32
+      %step = constant 32 : i32
+      %second = constant ${second} : i32
+      %count = constant 32 : i32
+      %stride = constant 1n : i64
+      %rows = view_size %b {axis = 0} : i32
+      %row_stride = view_stride %b {axis = 0} : i64
+      %origin = view_pointer %b : ptr<f32>
+      %middle = add_pointer %origin, %second : ptr<f32>
+      %b0 = make_view %origin, %rows, %count, %row_stride, %stride {rank = 2} : view<f32, 2>
+      %b1 = make_view %middle, %rows, %count, %row_stride, %stride {rank = 2} : view<f32, 2>
+      %a0 = view_load %a, %zero, %zero {inBounds = [true, true]} : tile<32x32xf32>
+      %a1 = view_load %a, %zero, %count {inBounds = [true, true]} : tile<32x32xf32>
+      %start = constant 1.0 : tile<32x32xf32>
+      %sum = loop %n = %zero to %to step %step with (%acc = %start) {
+        %x = view_load %b0, %n, %zero {inBounds = [false, true]} : tile<32x32xf32>
+        %y = view_load %b1, %n, %zero {inBounds = [false, true]} : tile<32x32xf32>
+        %c = view_load %t, %n, %zero {inBounds = [true, true]} : tile<32x32xf32>
+        %xc = mul %x, %c : tile<32x32xf32>
+        %yc = mul %y, %c : tile<32x32xf32>
+        %less = sub %xc, %yc : tile<32x32xf32>
+        %more = add %xc, %yc : tile<32x32xf32>
+        %less_turned = trans %less {permutation = [1, 0]} : tile<32x32xf32>
+        %more_turned = trans %more {permutation = [1, 0]} : tile<32x32xf32>
+        %twice = add %acc, %acc : tile<32x32xf32>
+        %half = dot %a0, %less_turned, %twice {precision = "ieee"} : tile<32x32xf32>
+        %next = dot %a1, %more_turned, %half {precision = "ieee"} : tile<32x32xf32>
+        yield %next
+      }
+      view_store %out, %sum, %zero, %zero {inBounds = [false, true]}
+    }`;
+
+  test.each([
+    ["halves of a row", 32],
+    ["a part that begins at no multiple of four", 33],
+  ])("a chain of products whose right operands share what they load: %s", async (_, second) => {
+    await everywhere(turnedProducts(second), {
+      a: tensor(small(32 * 64), [32, 64]),
+      b: { data: small(60 * 68, 3), shape: [60, 66], strides: [68, 1] },
+      t: tensor(small(64 * 32, 5), [64, 32]),
+      out: tensor(new Float32Array(30 * 32), [30, 32]),
+    });
+  });
+
+  test("what a chain of products shares is loaded once, four elements at a time", () => {
+    const features = { shaderF16: false, subgroups: true };
+    const capabilities = { ...defaultCapabilities, kind: "lavapipe", features, subgroupMinSize: 8 } as const;
+    const { source } = compileWgsl(optimize(parseKernel(turnedProducts(32))), capabilities);
+    const loads = (buffer: string) => source.match(new RegExp(`= ${buffer}\\[`, "g"))?.length;
+    expect({ b: loads("b"), t: loads("t") }).toEqual({ b: 2, t: 1 });
   });
 
   test("a product whose left operand is another product's result, and one whose right is", async () => {

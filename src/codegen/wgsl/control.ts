@@ -6,7 +6,7 @@ import { type Block, type Operation, ops, shapeOf, type Value } from "../../ir/i
 import { terminator } from "../access.ts";
 import { atomicRoot, finishAtomic } from "./atomics.ts";
 import { debugRoot } from "./debug.ts";
-import { emitDot } from "./dot.ts";
+import { emitDots } from "./dot.ts";
 import { exchange } from "./exchange.ts";
 import { atom, type Expr } from "./expression.ts";
 import type { Generator, Storage } from "./generator.ts";
@@ -67,10 +67,13 @@ function emitOperation(generator: Generator, operation: Operation, carried: Carr
     case "scan":
       emitScan(generator, operation);
       return;
-    case "dot":
+    case "dot": {
+      const chain = generator.chains.get(operation);
+      if (!chain) return;
       groups.flushAll();
-      emitDot(generator, operation, targetInPlace(generator, operation, carried));
+      emitDots(generator, chain, targetInPlace(generator, chain, carried));
       return;
+    }
     case "loop":
       emitLoop(generator, operation);
       return;
@@ -246,12 +249,17 @@ function bindAlways(generator: Generator, name: string, expression: Expr): Expr 
 }
 
 /**
- * Where a dot can leave its result at once: in the place of the carried value that it becomes, if nobody needs the old value any more.
+ * Where a chain of dots can leave its result at once: in the place of the carried value that it becomes, if nobody needs the old value any more.
  */
-function targetInPlace(generator: Generator, dot: Operation, carried: Carried | undefined): Storage | undefined {
+function targetInPlace(
+  generator: Generator,
+  chain: readonly Operation[],
+  carried: Carried | undefined,
+): Storage | undefined {
   if (!carried) return undefined;
   const { analysis, groups } = generator;
-  const [result] = dot.results;
+  const last = chain.at(-1)!;
+  const [result] = last.results;
   const yielded = terminator(carried.body).operands;
   const at = yielded.indexOf(result!);
   const parameter = carried.parameters[at];
@@ -259,12 +267,13 @@ function targetInPlace(generator: Generator, dot: Operation, carried: Carried | 
   const place = carried.places[at]!;
   if (!("storage" in place) || place.storage.distribution.key !== generator.distribution(result!).key) return undefined;
   const order = carried.body.operations;
-  const position = order.indexOf(dot);
+  const position = order.indexOf(last);
   const needed = [...analysis.consumersOf(parameter)].some(
     (consumer) => order.indexOf(analysis.ancestorIn(carried.body, consumer)!) > position,
   );
-  const [a, b, accumulator] = dot.operands as [Value, Value, Value];
-  const asOperand = groups.leavesOf([a, b]).some(({ value }) => value === parameter);
+  const factors = chain.flatMap(({ operands: [a, b] }) => [a!, b!]);
+  const asOperand = groups.leavesOf(factors).some(({ value }) => value === parameter);
+  const accumulator = chain[0]!.operands[2]!;
   const shifted = groups.leavesOf([accumulator]).some(({ value, aligned }) => value === parameter && !aligned);
   if (needed || asOperand || shifted) return undefined;
   return { ...place.storage, depth: generator.writer.depth };

@@ -1,15 +1,48 @@
 /**
  * @file Chooses, for every dot, how each operand is reached: from the registers of the thread that needs it, from global memory at the
- * moment of use, or by way of workgroup memory.
+ * moment of use, or by way of workgroup memory; and finds the dots that are carried out together.
  *
  * On a CPU, global memory is an ordinary, cached memory, and workgroup memory is just a slower copy of it; so what can be computed for
  * any coordinates from memory that the kernel does not write is read where it is used. A GPU wants each element fetched once for the whole
  * workgroup.
  */
-import { type Kernel, type Operation, ops, shapeOf, type Value, walk } from "../../ir/index.ts";
-import { costOf, type DotPlan, type OperandSource } from "./analysis.ts";
+import { type Block, type Kernel, type Operation, ops, shapeOf, type Value, walk } from "../../ir/index.ts";
+import { type Analysis, costOf, type DotPlan, type OperandSource } from "./analysis.ts";
 import { isSoftware, type WgslCapabilities } from "./capabilities.ts";
 import type { Distribution } from "./distribution.ts";
+
+/**
+ * The chains of dots, each by its last dot. In a chain dot(a2, b2, dot(a1, b1, c)) only the next dot needs a sum, and nothing is
+ * carried out in between; operands of the same shape come from the same kind of place, and not by way of workgroup memory.
+ */
+export function chainDots(
+  kernel: Kernel,
+  analysis: Analysis,
+  writable: (load: Operation) => boolean,
+): ReadonlyMap<Operation, readonly Operation[]> {
+  const chains = new Map<Operation, readonly Operation[]>();
+  /** The dot of each block after which nothing was carried out. */
+  const latest = new Map<Block, Operation>();
+  walk(kernel.body, (operation, block) => {
+    if (!analysis.isAnchor(operation) && !writable(operation)) return;
+    const before = latest.get(block);
+    latest.delete(block);
+    if (operation.opcode !== "dot") return;
+    latest.set(block, operation);
+    const joined = before && operation.operands[2] === before.results[0] && analysis.usesOf(before.results[0]!) === 1;
+    const chain = joined && alike(before, operation, analysis) ? chains.get(before)! : [];
+    if (chain.length > 0) chains.delete(before!);
+    chains.set(operation, [...chain, operation]);
+  });
+  return chains;
+}
+
+function alike(first: Operation, second: Operation, { plans }: Analysis): boolean {
+  const [one, other] = [plans.get(first)!, plans.get(second)!];
+  const depth = ({ operands: [a] }: Operation) => shapeOf(a!.type)[1];
+  if (one.a === "staged" || one.b === "staged") return false;
+  return one.a === other.a && one.b === other.b && depth(first) === depth(second);
+}
 
 export function planDots(
   kernel: Kernel,

@@ -1,10 +1,11 @@
 /**
  * @file Matrix products. Each thread computes its own block of the accumulator, in small pieces of `rows` x `columns` that stay in variables
  * while it walks along k; all loops around a piece stay loops. Where all threads of a subgroup need the same elements of b, each lane
- * fetches a part and the lanes hand them round.
+ * fetches a part and the lanes hand them round. A chain of dots (see dot-plan.ts) is one walk along k in which all of its products are added,
+ * so that what their operands have in common is loaded and computed once.
  */
 import { type Operation, shapeOf, type TileType, type Value } from "../../ir/index.ts";
-import type { OperandSource } from "./analysis.ts";
+import type { DotPlan } from "./analysis.ts";
 import { isSoftware } from "./capabilities.ts";
 import { contiguousAxis } from "./dot-plan.ts";
 import { overRegisters } from "./exchange.ts";
@@ -26,18 +27,25 @@ interface Piece {
   readonly stagedK: Expr;
 }
 
-export function emitDot(generator: Generator, operation: Operation, target: Storage | undefined): void {
-  new DotEmitter(generator, operation, target).emit();
+/** The operands of one dot. */
+interface Factors {
+  readonly a: Value;
+  readonly b: Value;
+}
+
+/** Carries out a chain of dots. `target`: where its last result goes. */
+export function emitDots(generator: Generator, chain: readonly Operation[], target: Storage | undefined): void {
+  new DotEmitter(generator, chain, target).emit();
 }
 
 class DotEmitter {
   readonly #generator: Generator;
-  readonly #operation: Operation;
+  readonly #last: Operation;
   readonly #storage: Storage;
-  readonly #a: Value;
-  readonly #b: Value;
+  /** One entry a dot; operands that are staged are of a dot alone. */
+  readonly #factors: readonly Factors[];
   readonly #accumulator: Value;
-  readonly #sources: { readonly a: OperandSource; readonly b: OperandSource };
+  readonly #sources: DotPlan;
   /** The size of a piece. */
   readonly #rows: number;
   readonly #columns: number;
@@ -48,18 +56,16 @@ class DotEmitter {
   /** Lanes of a subgroup that share the fetching of b; 1 if each thread fetches for itself. */
   readonly #lanes: number;
 
-  constructor(generator: Generator, operation: Operation, target: Storage | undefined) {
+  constructor(generator: Generator, chain: readonly Operation[], target: Storage | undefined) {
     this.#generator = generator;
-    this.#operation = operation;
-    const [a, b, accumulator] = operation.operands as [Value, Value, Value];
-    this.#a = a;
-    this.#b = b;
-    this.#accumulator = accumulator;
-    this.#sources = generator.analysis.plans.get(operation)!;
-    this.#storage = target ?? generator.declare(operation.results[0]!);
+    this.#last = chain.at(-1)!;
+    this.#factors = chain.map(({ operands: [a, b] }) => ({ a: a!, b: b! }));
+    this.#accumulator = chain[0]!.operands[2]!;
+    this.#sources = generator.analysis.plans.get(this.#last)!;
+    this.#storage = target ?? generator.declare(this.#last.results[0]!);
     const { extents } = this.#storage.distribution;
-    const [m, k] = shapeOf(a.type) as [number, number];
-    const n = shapeOf(b.type)[1]!;
+    const [m, n] = this.#lines;
+    const k = shapeOf(this.#factors[0]!.a.type)[1]!;
     const lines = (this.#sources.a === "staged" ? m : 0) + (this.#sources.b === "staged" ? n : 0);
     this.#part = lines === 0 ? k : Math.min(k, 2 ** Math.floor(Math.log2(generator.arena.capacity / lines)));
     this.#parts = k / this.#part;
@@ -76,7 +82,7 @@ class DotEmitter {
 
   emit(): void {
     const { writer, groups, arena } = this.#generator;
-    writer.source(this.#operation.location);
+    writer.source(this.#last.location);
     if (this.#parts === 1) {
       this.#stage(literal(0));
       this.#multiply(literal(0), this.#accumulator);
@@ -93,16 +99,22 @@ class DotEmitter {
         this.#multiply(part, undefined);
       });
     }
-    this.#generator.storages.set(this.#operation.results[0]!, this.#storage);
+    this.#generator.storages.set(this.#last.results[0]!, this.#storage);
   }
 
   // --- workgroup memory -------------------------------------------------------------------------------------------------------
 
+  /** Rows of a and columns of b. */
+  get #lines(): readonly [rows: number, columns: number] {
+    return shapeOf(this.#accumulator.type) as [number, number];
+  }
+
   /** Where in the arena row (of a) or column (of b) number `line` stands at `k` of the part. */
   #slot(side: "a" | "b", line: Expr, k: Expr): Expr {
-    const base = side === "b" && this.#sources.a === "staged" ? shapeOf(this.#a.type)[0]! * this.#part : 0;
+    const [m, n] = this.#lines;
+    const base = side === "b" && this.#sources.a === "staged" ? m * this.#part : 0;
     // b is kept by rows of k, so that neighbouring columns are neighbours.
-    const at = side === "a" ? line.times(this.#part).plus(k) : k.times(shapeOf(this.#b.type)[1]!).plus(line);
+    const at = side === "a" ? line.times(this.#part).plus(k) : k.times(n).plus(line);
     return at.plus(literal(base));
   }
 
@@ -111,7 +123,7 @@ class DotEmitter {
     const { arena } = this.#generator;
     const sides = (["a", "b"] as const).filter((side) => this.#sources[side] === "staged");
     if (sides.length === 0) return;
-    const lines = sides.map((side) => (side === "a" ? shapeOf(this.#a.type)[0]! : shapeOf(this.#b.type)[1]!));
+    const lines = sides.map((side) => this.#lines[side === "a" ? 0 : 1]);
     arena.begin(lines.reduce((sum, line) => sum + line, 0) * this.#part);
     for (const side of sides) this.#stageOperand(side, part);
     arena.publish();
@@ -119,7 +131,7 @@ class DotEmitter {
 
   #stageOperand(side: "a" | "b", part: Expr): void {
     const { writer, arena, groups } = this.#generator;
-    const value = side === "a" ? this.#a : this.#b;
+    const value = this.#factors[0]![side];
     const distribution = this.#generator.distribution(value);
     const kAxis = side === "a" ? 1 : 0;
     const body = (index: TileIndex): void => {
@@ -145,9 +157,10 @@ class DotEmitter {
     along(extents[0]!, "i", this.#rows, (row) =>
       along(extents[1]!, "j", this.#columns, (column) => {
         const sums = this.#open(row, column, initial);
-        along(this.#part, "k", this.#depth, (stagedK) =>
-          this.#accumulate(sums, { row, column, stagedK, k: part.times(this.#part).plus(stagedK) }),
-        );
+        along(this.#part, "k", this.#depth, (stagedK) => {
+          const piece = { row, column, stagedK, k: part.times(this.#part).plus(stagedK) };
+          for (const factors of this.#factors) this.#accumulate(sums, factors, piece);
+        });
         this.#close(row, column, sums);
       }),
     );
@@ -185,10 +198,10 @@ class DotEmitter {
         }
   }
 
-  #accumulate(sums: readonly (readonly Expr[])[], piece: Piece): void {
+  #accumulate(sums: readonly (readonly Expr[])[], factors: Factors, piece: Piece): void {
     const { writer } = this.#generator;
-    const a = range(this.#rows).map((i) => this.#rowOfA(piece, i));
-    const b = this.#blockOfB(piece);
+    const a = range(this.#rows).map((i) => this.#rowOfA(factors.a, piece, i));
+    const b = this.#blockOfB(factors.b, piece);
     for (const k of range(this.#depth))
       for (const [i, line] of sums.entries())
         for (const [j, sum] of line.entries()) {
@@ -199,7 +212,7 @@ class DotEmitter {
   }
 
   /** Elements k, k + 1, ... of one row of a. */
-  #rowOfA({ row, k, stagedK }: Piece, i: number): readonly Expr[] {
+  #rowOfA(a: Value, { row, k, stagedK }: Piece, i: number): readonly Expr[] {
     const { writer, arena } = this.#generator;
     const at = row.plus(literal(i));
     const name = (value: Expr, step: number) => writer.bind(`a_${i}_${step}`, value);
@@ -211,9 +224,9 @@ class DotEmitter {
     }
     const base =
       this.#sources.a === "registers"
-        ? heldIndex(this.#generator.distribution(this.#a), [at, k])
+        ? heldIndex(this.#generator.distribution(a), [at, k])
         : freeIndex([this.#coordinate(0, at), k]);
-    return this.#fetch(this.#a, base, 1).map(name);
+    return this.#fetch(a, base, 1).map(name);
   }
 
   #coordinate(axis: number, at: Expr): Expr {
@@ -230,13 +243,13 @@ class DotEmitter {
   }
 
   /** For each k of the piece the elements of its columns, `width` at a time. */
-  #blockOfB(piece: Piece): readonly (readonly Expr[])[] {
-    if (this.#lanes > 1) return this.#sharedBlockOfB(piece);
+  #blockOfB(b: Value, piece: Piece): readonly (readonly Expr[])[] {
+    if (this.#lanes > 1) return this.#sharedBlockOfB(b, piece);
     const { writer } = this.#generator;
     const elements =
       this.#sources.b !== "staged" && this.#width === 4 && this.#depth === 4
-        ? this.#quadsOfB(piece)
-        : this.#elementsOfB(piece);
+        ? this.#quadsOfB(b, piece)
+        : this.#elementsOfB(b, piece);
     return elements.map((line, k) =>
       range(this.#columns / this.#width).map((j) =>
         writer.bind(`b_${k}_${j}`, vector(line.slice(j * this.#width, (j + 1) * this.#width))),
@@ -244,7 +257,7 @@ class DotEmitter {
     );
   }
 
-  #elementsOfB({ column, k, stagedK }: Piece): readonly (readonly Expr[])[] {
+  #elementsOfB(b: Value, { column, k, stagedK }: Piece): readonly (readonly Expr[])[] {
     const { arena } = this.#generator;
     return range(this.#depth).map((step) =>
       range(this.#columns).map((j) => {
@@ -254,42 +267,37 @@ class DotEmitter {
             this.#slot("b", this.#coordinate(1, at), stagedK.plus(literal(step))),
             this.#accumulator.type,
           );
-        return this.#generator.element(this.#b, this.#indexOfB(k.plus(literal(step)), at));
+        return this.#generator.element(b, this.#indexOfB(b, k.plus(literal(step)), at));
       }),
     );
   }
 
-  #indexOfB(k: Expr, column: Expr): TileIndex {
+  #indexOfB(b: Value, k: Expr, column: Expr): TileIndex {
     return this.#sources.b === "registers"
-      ? heldIndex(this.#generator.distribution(this.#b), [k, column])
+      ? heldIndex(this.#generator.distribution(b), [k, column])
       : freeIndex([k, this.#coordinate(1, column)]);
   }
 
-  /** The axis of b along which four elements are fetched together. */
-  get #axisOfB(): 0 | 1 {
-    return contiguousAxis(this.#b) === 0 ? 0 : 1;
-  }
-
-  #quadsOfB({ column, k }: Piece): readonly (readonly Expr[])[] {
-    if (this.#axisOfB === 1)
+  #quadsOfB(b: Value, { column, k }: Piece): readonly (readonly Expr[])[] {
+    if (fetchAxis(b) === 1)
       return range(4).map((step) =>
         range(this.#columns / 4).flatMap((j) => {
-          const base = this.#indexOfB(k.plus(literal(step)), column.plus(literal(4 * j)));
+          const base = this.#indexOfB(b, k.plus(literal(step)), column.plus(literal(4 * j)));
           // Four registers are four neighbours only if the layout says so.
-          return range(4).map((lane) => this.#generator.element(this.#b, laneOf(base, 1, lane)));
+          return range(4).map((lane) => this.#generator.element(b, laneOf(base, 1, lane)));
         }),
       );
     const lines = range(this.#columns).map((j) =>
-      this.#generator.quad(this.#b, this.#indexOfB(k, column.plus(literal(j))), 0),
+      this.#generator.quad(b, this.#indexOfB(b, k, column.plus(literal(j))), 0),
     );
     return range(4).map((step) => lines.map((line) => line[step]!));
   }
 
   /** As above, each lane fetching a part. Lanes beyond the first `lanes` fetch what others fetch too. */
-  #sharedBlockOfB({ column, k }: Piece): readonly (readonly Expr[])[] {
+  #sharedBlockOfB(b: Value, { column, k }: Piece): readonly (readonly Expr[])[] {
     const { writer } = this.#generator;
     const generator = this.#generator;
-    const along = this.#axisOfB;
+    const along = fetchAxis(b);
     const perLine = this.#columns / 4;
     const quads = this.#columns;
     const lane = generator.subgroupLane(this.#lanes);
@@ -300,7 +308,7 @@ class DotEmitter {
         along === 0
           ? freeIndex([k, start.plus(number)])
           : freeIndex([k.plus(numberShift(number, perLine)), start.plus(number.mask(perLine - 1).times(4))]);
-      return writer.bind(`fetched_${turn}`, vector(generator.quad(this.#b, base, along)));
+      return writer.bind(`fetched_${turn}`, vector(generator.quad(b, base, along)));
     });
     const handed = range(quads).map((number) => {
       const source = mine[Math.floor(number / this.#lanes)]!;
@@ -315,6 +323,9 @@ class DotEmitter {
     );
   }
 }
+
+/** The axis of b along which four elements are fetched together. */
+const fetchAxis = (b: Value): 0 | 1 => (contiguousAxis(b) === 0 ? 0 : 1);
 
 const numberShift = (number: Expr, perLine: number): Expr => number.shiftRight(Math.log2(perLine));
 

@@ -13,7 +13,7 @@ import type { Bindings } from "./bindings.ts";
 import { isSoftware, type WgslCapabilities } from "./capabilities.ts";
 import { DebugSites } from "./debug.ts";
 import type { Distribution } from "./distribution.ts";
-import { isFree, planDots } from "./dot-plan.ts";
+import { chainDots, isFree, planDots } from "./dot-plan.ts";
 import { atom, call, compare, deepest, Expr, literal, precedence } from "./expression.ts";
 import { Groups } from "./groups.ts";
 import { Hazards } from "./hazards.ts";
@@ -40,6 +40,8 @@ export class Generator {
   readonly bindings: Bindings;
   readonly roots: PointerRoots;
   readonly analysis: Analysis;
+  /** For each dot that ends a chain the dots of the chain; the others are carried out with it. */
+  readonly chains: ReadonlyMap<Operation, readonly Operation[]>;
   readonly axes: AxisAnalysis;
   readonly writer: Writer;
   readonly arena: Arena;
@@ -91,6 +93,7 @@ export class Generator {
     };
     const plans = planDots(this.kernel, distributionOf, writable, this.capabilities);
     this.analysis = new Analysis(this.kernel, plans, distributionOf, writable, exchanges);
+    this.chains = chainDots(this.kernel, this.analysis, writable);
     this.arena = new Arena(this);
     this.groups = new Groups(this);
     this.hazards = new Hazards(this);

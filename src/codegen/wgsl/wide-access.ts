@@ -3,6 +3,7 @@
  * the indices say that the four are neighbours in memory and that the first stands at a multiple of four elements.
  */
 import { elementBytes, type Operation, shapeOf, type Value } from "../../ir/index.ts";
+import { viewAccess } from "../../passes/index.ts";
 import type { Buffer } from "./bindings.ts";
 import type { Distribution } from "./distribution.ts";
 import type { Generator } from "./generator.ts";
@@ -36,19 +37,9 @@ const canLoadWide = ({ packing, parameter: { dtype, facts } }: Buffer): boolean 
 const canStoreWide = ({ packing, parameter: { dtype } }: Buffer): boolean =>
   packing === "atomic" && elementBytes[dtype] < 4;
 
-function wideInView(generator: Generator, { operands, opcode }: Operation): boolean {
-  const [view] = operands;
-  const at = generator.kernel.body.parameters.indexOf(view!);
-  if (at < 0) return false;
-  const { facts, dtype } = generator.kernel.parameters[at]!;
-  const aligned = (facts.alignment ?? 1) % (wide * elementBytes[dtype]) === 0;
-  const indices = operands.length - (opcode === "view_load" ? 1 : 2);
-  return (
-    facts.unitStride === true &&
-    aligned &&
-    indices > 0 &&
-    generator.axes.of(operands.at(-1)!).divisibility[0]! % wide === 0
-  );
+function wideInView(generator: Generator, operation: Operation): boolean {
+  const { axis, alignment } = viewAccess(operation, generator.axes);
+  return axis !== null && alignment % (wide * elementBytes[operation.operands[0]!.type.dtype]) === 0;
 }
 
 function wideBehindPointers(generator: Generator, pointers: Value): boolean {
