@@ -3,8 +3,9 @@
  */
 import type { CompiledKernel } from "../../src/codegen/metadata.ts";
 import { EmulatedGpu, type LaunchReport } from "../../src/emulator/index.ts";
-import type { Arguments, TensorArgument } from "../../src/interpreter/index.ts";
+import type { Arguments } from "../../src/interpreter/index.ts";
 import { elementBytes } from "../../src/ir/index.ts";
+import { packParameters } from "../../src/runtime/cuda/parameters.ts";
 
 /** Strides of a tensor without gaps. */
 export const rowMajor = (shape: readonly number[]): number[] =>
@@ -13,47 +14,41 @@ export const rowMajor = (shape: readonly number[]): number[] =>
 const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>
   new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
 
-/** Packs scalars and addresses at the offsets that the entry gives, launches, and copies tensors back. */
+/** Places tensors in device memory, launches, and copies them back. Tensors that share an array share memory. */
 export function runEmulated(
   { metadata, source }: CompiledKernel,
   launch: { arguments: Arguments; grid: readonly number[] },
   gpu = new EmulatedGpu(),
 ): LaunchReport {
-  const module = gpu.loadModule(source);
-  const entry = module.entries.get(metadata.entry)!;
-  const parameters = new Uint8Array(entry.parameterBytes);
-  const view = new DataView(parameters.buffer);
   const placed = new Map<ArrayBufferView, bigint>();
-  metadata.params.forEach(({ name, kind, dtype }, index) => {
-    const [owner, what, axis] = name.split(".");
-    const argument = launch.arguments[owner!]!;
-    const { offset, size } = entry.parameters[index]!;
-    if (kind === "pointer") {
-      const { data, offset: element = 0 } = argument as TensorArgument;
-      let address = placed.get(data);
-      if (address === undefined) {
-        address = gpu.allocate(data.byteLength, owner);
-        gpu.write(address, bytesOf(data));
-        placed.set(data, address);
-      }
-      view.setBigUint64(offset, address + BigInt(element * elementBytes[dtype]), true);
-    } else if (what !== undefined) {
-      const { shape = [], strides = rowMajor(shape) } = argument as TensorArgument;
-      const value = BigInt((what === "shape" ? shape : strides)[Number(axis)]!);
-      if (size === 8) view.setBigInt64(offset, value, true);
-      else view.setInt32(offset, Number(value), true);
-    } else if (dtype === "f32") view.setFloat32(offset, Number(argument), true);
-    else if (size === 8) view.setBigInt64(offset, BigInt(argument as number), true);
-    else if (size === 4) view.setInt32(offset, Number(argument), true);
-    else if (size === 2) view.setUint16(offset, Number(argument), true);
-    else view.setUint8(offset, Number(argument));
-  });
+  const addresses = new Map<string, bigint>();
+  const scalars: Record<string, number | bigint | boolean> = {};
+  for (const { name, kind, dtype } of metadata.params) {
+    const [owner, what, axis] = name.split(".") as [string, string?, string?];
+    const argument = launch.arguments[owner]!;
+    if (typeof argument !== "object") {
+      scalars[name] = argument;
+      continue;
+    }
+    const { data, offset = 0, shape = [], strides = rowMajor(shape) } = argument;
+    if (kind !== "pointer") {
+      scalars[name] = (what === "shape" ? shape : strides)[Number(axis)]!;
+      continue;
+    }
+    let address = placed.get(data);
+    if (address === undefined) {
+      address = gpu.allocate(data.byteLength, owner);
+      gpu.write(address, bytesOf(data));
+      placed.set(data, address);
+    }
+    addresses.set(name, address + BigInt(offset * elementBytes[dtype]));
+  }
   const [x = 1, y = 1, z = 1] = launch.grid;
-  const report = gpu.launch(module, metadata.entry, {
+  const report = gpu.launch(gpu.loadModule(source), metadata.entry, {
     grid: [x, y, z],
     block: metadata.block as [number, number, number],
     dynamicSharedMemory: metadata.sharedMemory.dynamic,
-    parameters,
+    parameters: packParameters(metadata.params, addresses, scalars),
   });
   for (const [data, address] of placed) {
     bytesOf(data).set(gpu.read(address, data.byteLength));

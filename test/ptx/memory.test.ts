@@ -213,6 +213,26 @@ describe("memory in the emulator", () => {
     expect(actual).toEqual(expected);
   });
 
+  it("takes scalars of every dtype", () => {
+    const values = { bool: true, i8: -5, i32: -70000, u32: 4e9, i64: -(2n ** 40n), f16: 1.5, bf16: -2, f32: 0.1 };
+    const parameters = dtypes.flatMap((dtype) => [
+      [`${dtype}_value`, scalar(dtype)],
+      [`${dtype}_out`, pointer(dtype)],
+    ]);
+    const kernel = makeKernel(Object.fromEntries(parameters), (b, p: Record<string, Value>) => {
+      for (const dtype of dtypes) {
+        const value = p[`${dtype}_value`]!;
+        storeTile(b, p[`${dtype}_out`]!, b.value("splat", [value], { shape: [4] }), [4]);
+      }
+    });
+    const given = dtypes.flatMap((dtype) => [
+      [`${dtype}_value`, values[dtype]],
+      [`${dtype}_out`, { data: randomData(dtype, 4, 1, false) }],
+    ]);
+    const { expected, actual } = runBoth(kernel, { arguments: Object.fromEntries(given) });
+    expect(actual).toEqual(expected);
+  });
+
   it("makes views of pointers", () => {
     const kernel = makeKernel({ x: pointer("f16"), n: scalar("i32"), out: pointer("i64") }, (b, p) => {
       const view = b.value("make_view", [p.x, p.n, i32(b, 16), i32(b, 16), i32(b, 1)], { rank: 2 });

@@ -5,8 +5,9 @@
 import { existsSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import type { CompiledKernel } from "../../src/codegen/metadata.ts";
-import type { Arguments, TensorArgument } from "../../src/interpreter/index.ts";
+import type { Arguments } from "../../src/interpreter/index.ts";
 import { elementBytes } from "../../src/ir/index.ts";
+import { packParameters } from "../../src/runtime/cuda/parameters.ts";
 import { rowMajor } from "../emulator/run.ts";
 
 const named = process.env.TILEWRIGHT_PTXEMU;
@@ -36,28 +37,20 @@ const { emulate } = folder
   ? ((await import(pathToFileURL(`${folder}/ptxemu.mjs`).href)) as { emulate: Emulate })
   : { emulate: undefined };
 
-/** The launch parameters in ABI order: arrays for pointers, `{ i32: 5 }` and the like for the rest. */
+/** The launch parameters in ABI order: arrays for pointers, bytes for the rest. */
 function packArguments({ metadata }: CompiledKernel, given: Arguments): unknown[] {
-  return metadata.params.map(({ name, kind, dtype }) => {
-    const [owner, what, axis] = name.split(".");
+  return metadata.params.map((parameter) => {
+    const [owner, what, axis] = parameter.name.split(".");
     const argument = given[owner!]!;
-    if (kind === "pointer") {
-      const { data, offset = 0 } = argument as TensorArgument;
-      return { array: data, offset: offset * elementBytes[dtype] };
-    }
-    if (what === undefined) return scalar(argument as number, dtype);
-    const { shape = [], strides = rowMajor(shape) } = argument as TensorArgument;
-    return what === "shape" ? { i32: shape[Number(axis)] } : { i64: strides[Number(axis)] };
+    const bytes = (value: number | bigint | boolean) => {
+      const packed = packParameters([parameter], new Map(), { [parameter.name]: value });
+      return { hex: Buffer.from(packed).toString("hex") };
+    };
+    if (typeof argument !== "object") return bytes(argument);
+    const { data, offset = 0, shape = [], strides = rowMajor(shape) } = argument;
+    if (parameter.kind === "pointer") return { array: data, offset: offset * elementBytes[parameter.dtype] };
+    return bytes((what === "shape" ? shape : strides)[Number(axis)]!);
   });
-}
-
-function scalar(value: number | bigint | boolean, dtype: string): unknown {
-  if (dtype === "i64") {
-    const bytes = new Uint8Array(new BigInt64Array([BigInt(value)]).buffer);
-    return { hex: Buffer.from(bytes).toString("hex") };
-  }
-  if (dtype === "bool") return { u8: value ? 1 : 0 };
-  return { [dtype]: Number(value) };
 }
 
 export interface PtxLaunch {

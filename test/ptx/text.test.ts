@@ -114,7 +114,7 @@ describe("the text of a kernel", () => {
     );
     expect(texts).toEqual([
       "test[%d,%d,%d] x[%d]: %g\n\0",
-      "test[%d,%d,%d], element [%d]: assertion failed: no NaN\n\0",
+      'kernel "test", program (%d, %d, %d), assert at unknown location, element [%d]: assertion failed: no NaN\n\0',
     ]);
     expect(source).toMatch(/call\.uni \(.*\), vprintf, \(.*\);\n\s*trap;/);
   });
