@@ -1,9 +1,9 @@
-/** Every TypeScript example of the README, docs/variants.md and docs/emulator.md runs as it stands. */
+/** Every TypeScript example of the README, docs/variants.md, docs/emulator.md and docs/inspect.md runs as it stands. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { afterAll, describe, expect, it, vi } from "vitest";
 
 const directory = new URL("./.readme/", import.meta.url);
-const blocks = ["README.md", "docs/variants.md", "docs/emulator.md"].flatMap((page) =>
+const blocks = ["README.md", "docs/variants.md", "docs/emulator.md", "docs/inspect.md"].flatMap((page) =>
   [...readFileSync(new URL(`../${page}`, import.meta.url), "utf8").matchAll(/^```ts\n([\s\S]*?)^```/gm)].map(
     (match) => [page, match[1]!] as const,
   ),

@@ -6,7 +6,7 @@
 import { applyColumns } from "../../layout/gf2.ts";
 import { BANK_CYCLE_BYTES, lanesOfPass, unpackCoordinates } from "../../layout/index.ts";
 import type { SharedTileReport } from "./report.ts";
-import { Drawing, textWidth } from "./svg.ts";
+import { colour, Drawing, textWidth } from "./svg.ts";
 import { describeAccess, showBytes, showName } from "./text.ts";
 import { layoutOf } from "./tile-picture.ts";
 
@@ -116,8 +116,8 @@ export function drawMemory(tile: SharedTileReport): string {
     const [line, column] = [Math.floor(cell / perLine), cell % perLine];
     const [x, down] = [left + column * width, top + line * CELL_HEIGHT];
     if (column === 0) drawing.text(left - 4, down + 18, `${line * BANK_CYCLE_BYTES}`, { anchor: "end" });
-    const hue = Math.round(((Math.floor(coordinates[axis]! / cellElements) % period) * 360) / period);
-    drawing.rectangle(x, down, width, CELL_HEIGHT, { fill: `hsl(${hue} 70% 85%)`, stroke: "white" });
+    const hue = ((Math.floor(coordinates[axis]! / cellElements) % period) * 360) / period;
+    drawing.rectangle(x, down, width, CELL_HEIGHT, { fill: colour(hue, 70, 85), stroke: "white" });
     drawing.text(x + width / 2, down + 12, labels[cell]!, { anchor: "middle" });
     const mark = marks.get(cell);
     if (mark) drawing.text(x + width / 2, down + 25, mark, { anchor: "middle", bold: true });

@@ -24,6 +24,19 @@ export const textWidth = (text: string, size = 10): number => text.length * size
 export const escapeMarkup = (text: string): string =>
   text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/"/g, "&quot;");
 
+/** Hue in degrees, saturation and lightness in percent, as "#rrggbb", which every renderer knows. */
+export function colour(hue: number, saturation: number, lightness: number): string {
+  const [s, l] = [saturation / 100, lightness / 100];
+  const channel = (n: number): string => {
+    const k = (n + hue / 30) % 12;
+    const value = l - s * Math.min(l, 1 - l) * Math.max(-1, Math.min(k - 3, 9 - k, 1));
+    return Math.round(255 * value)
+      .toString(16)
+      .padStart(2, "0");
+  };
+  return `#${channel(0)}${channel(8)}${channel(4)}`;
+}
+
 const short = (value: number): string => `${Math.round(value * 10) / 10}`;
 
 export class Drawing {

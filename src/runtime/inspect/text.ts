@@ -95,7 +95,7 @@ function describeBindings({ wgsl }: Inspection): string[] {
 function describePipelines(pipelines: readonly PipelineReport[]): string[] {
   if (pipelines.length === 0) return ["no loop copies tiles ahead"];
   return pipelines.flatMap(({ location, stages, copies }) => [
-    `loop at ${showLocation(location)}, ${stages} stages`,
+    `loop at ${showLocation(location)}, ${copies.some(({ places }) => places > 1) ? `${stages} stages` : "one place a tile"}`,
     ...copies.map((copy) => {
       const { location: load, bytes, places, turnsAhead } = copy;
       const when = turnsAhead === 0 ? "earlier in the turn" : `${turnsAhead} turn${turnsAhead === 1 ? "" : "s"} ahead`;

@@ -13,7 +13,7 @@ import {
   WARP,
 } from "../../layout/index.ts";
 import type { BasesReport, LayoutReport } from "./report.ts";
-import { Drawing, textWidth } from "./svg.ts";
+import { colour, Drawing, textWidth } from "./svg.ts";
 
 /** Cells beyond which a repetition is left out, and beyond which the picture is cut off. */
 const READABLE_CELLS = 256;
@@ -23,6 +23,8 @@ const WRAPPED_CELLS = 16;
 /** Of the picture of the whole tile, in pixels. */
 const LEAST_OVERVIEW = 40;
 const MOST_OVERVIEW = 200;
+/** Height of a share of it that has room for a name. */
+const LEAST_LABELLED = 11;
 /** Rectangles of the whole tile beyond which it says nothing to the eye. */
 const MOST_SHARES = 600;
 const WARP_SIZE = 32;
@@ -116,8 +118,8 @@ export function holderOf({ layout, columns }: TileGrid, row: number, column: num
 const hues = [210, 30, 140, 280, 0, 55, 180, 320];
 
 function colourOf({ warp, lane }: Holder, shaded: boolean): string {
-  const lightness = shaded ? Math.round(92 - (28 * lane) / WARP_SIZE) : 82;
-  return `hsl(${hues[warp % hues.length]} 75% ${lightness}%)`;
+  const lightness = shaded ? 92 - (28 * lane) / WARP_SIZE : 82;
+  return colour(hues[warp % hues.length]!, 75, lightness);
 }
 
 export function drawTile(report: LayoutReport): string {
@@ -179,22 +181,28 @@ function drawOverview(drawing: Drawing, grid: TileGrid, x: number, y: number): n
   if (!shares) return x - 20;
   const size = (extent: number): number => Math.min(MOST_OVERVIEW, Math.max(LEAST_OVERVIEW, 2 * extent));
   const [width, height] = [size(columns), size(rows)];
-  const named = new Set<number>();
-  for (const { warp, row, column, right, bottom } of shares) {
-    const [left, top] = [x + (column * width) / columns, y + (row * height) / rows];
-    const [wide, high] = [((right - column) * width) / columns, ((bottom - row) * height) / rows];
+  const placed = shares.map(({ warp, row, column, right, bottom }) => ({
+    warp,
+    left: x + (column * width) / columns,
+    top: y + (row * height) / rows,
+    wide: ((right - column) * width) / columns,
+    high: ((bottom - row) * height) / rows,
+  }));
+  for (const { warp, left, top, wide, high } of placed)
     drawing.rectangle(left, top, wide, high, { fill: colourOf({ warp, lane: 0, register: 0 }, false) });
-    const name = `${grid.layout.hasIn(THREAD) ? `T${warp * WARP_SIZE}..` : `W${warp}`}`;
-    if (named.has(warp) || wide < textWidth(name) || high < 11) continue;
-    named.add(warp);
-    drawing.text(left + wide / 2, top + high / 2 + 4, name, { anchor: "middle" });
-  }
   drawing.rectangle(x, y, width, height, { stroke: "black" });
   if (drawnRows < rows || drawnColumns < columns)
     drawing.rectangle(x, y, (drawnColumns * width) / columns, (drawnRows * height) / rows, {
       stroke: "black",
       dashed: true,
     });
+  const named = new Set<number>();
+  for (const { warp, left, top, wide, high } of placed) {
+    const name = grid.layout.hasIn(THREAD) ? `T${warp * WARP_SIZE}..` : `W${warp}`;
+    if (named.has(warp) || wide < textWidth(name) || high < LEAST_LABELLED) continue;
+    named.add(warp);
+    drawing.text(left + wide / 2, top + high / 2 + 4, name, { anchor: "middle" });
+  }
   return x + width;
 }
 

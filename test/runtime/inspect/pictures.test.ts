@@ -12,6 +12,7 @@ import {
   type SharedTileReport,
 } from "../../../src/runtime/inspect/index.ts";
 import { drawMemory } from "../../../src/runtime/inspect/memory-picture.ts";
+import { colour } from "../../../src/runtime/inspect/svg.ts";
 import { drawTile } from "../../../src/runtime/inspect/tile-picture.ts";
 import { assemble, describeWithAssembler } from "../../ptx/ptxas.ts";
 
@@ -86,6 +87,15 @@ describe("the picture of a tile", () => {
     expect(cube).toContain("tile [2, 2, 2], all axes but the last one as rows");
     expect(cube.filter((text) => /^T\d+:\d-\d$/.test(text))).toEqual(["T0:0-1", "T2:0-1", "T1:0-1", "T3:0-1"]);
   });
+});
+
+it("colours are those of CSS's hsl()", () => {
+  expect([colour(0, 100, 50), colour(120, 100, 25), colour(240, 50, 75), colour(60, 0, 100)]).toEqual([
+    "#ff0000",
+    "#008000",
+    "#9f9fdf",
+    "#ffffff",
+  ]);
 });
 
 describe("the picture of shared memory", () => {
