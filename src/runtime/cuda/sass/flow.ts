@@ -1,6 +1,7 @@
 /**
  * @file The control flow of a kernel: basic blocks, dominators, natural loops, and the path that a turn of a loop takes.
  */
+import { dominates, immediateDominators, postorder, predecessorsOf } from "../../../support/index.ts";
 import type { SassInstruction } from "./instruction.ts";
 
 interface Block {
@@ -29,7 +30,7 @@ const ending = new Set(["EXIT", "RET", "BRA", "BRX"]);
 /** The innermost loops. A loop that only waits for others (a spin lock) counts as part of what it stands in. */
 export function findLoops(instructions: readonly SassInstruction[]): Loop[] {
   const blocks = splitIntoBlocks(instructions);
-  const dominators = findDominators(blocks);
+  const dominators = immediateDominators(successorsOf(blocks), 0);
   const bodies = naturalLoops(blocks, dominators).filter(({ body }) => !isSpinLoop(body, blocks));
   return bodies
     .filter((loop) => !bodies.some((other) => other !== loop && loop.body.has(other.header)))
@@ -69,49 +70,6 @@ function splitIntoBlocks(instructions: readonly SassInstruction[]): Block[] {
   });
 }
 
-/** For each block that can be reached the blocks through which every way to it leads, itself included. */
-function findDominators(blocks: readonly Block[]): Map<number, ReadonlySet<number>> {
-  const order = reversePostorder(blocks);
-  const predecessors = predecessorsOf(blocks, order);
-  const dominators = new Map<number, ReadonlySet<number>>([[0, new Set([0])]]);
-  for (let changed = true; changed; ) {
-    changed = false;
-    for (const block of order.slice(1)) {
-      const known = predecessors[block]!.map((from) => dominators.get(from)).filter((set) => set !== undefined);
-      const [first, ...rest] = known;
-      const common = new Set([...first!].filter((candidate) => rest.every((set) => set.has(candidate))));
-      common.add(block);
-      if (common.size === dominators.get(block)?.size) continue;
-      dominators.set(block, common);
-      changed = true;
-    }
-  }
-  return dominators;
-}
-
-function reversePostorder(blocks: readonly Block[]): number[] {
-  const order: number[] = [];
-  const seen = new Set([0]);
-  const stack = [{ block: 0, next: 0 }];
-  while (stack.length > 0) {
-    const top = stack.at(-1)!;
-    const successor = blocks[top.block]!.successors[top.next++];
-    if (successor === undefined) order.push(stack.pop()!.block);
-    else if (!seen.has(successor)) {
-      seen.add(successor);
-      stack.push({ block: successor, next: 0 });
-    }
-  }
-  return order.reverse();
-}
-
-/** Predecessors among `reachable` of each block. */
-function predecessorsOf(blocks: readonly Block[], reachable: readonly number[]): number[][] {
-  const predecessors: number[][] = blocks.map(() => []);
-  for (const from of reachable) for (const to of blocks[from]!.successors) predecessors[to]!.push(from);
-  return predecessors;
-}
-
 interface NaturalLoop {
   readonly header: number;
   /** The blocks that jump back to the header. */
@@ -119,13 +77,17 @@ interface NaturalLoop {
   readonly body: ReadonlySet<number>;
 }
 
-function naturalLoops(blocks: readonly Block[], dominators: ReadonlyMap<number, ReadonlySet<number>>): NaturalLoop[] {
-  const reachable = [...dominators.keys()];
-  const predecessors = predecessorsOf(blocks, reachable);
+const successorsOf = (blocks: readonly Block[]) => blocks.map(({ successors }) => successors);
+
+function naturalLoops(blocks: readonly Block[], dominators: Int32Array): NaturalLoop[] {
+  const successors = successorsOf(blocks);
+  const reachable = postorder(successors, 0);
+  const reached = new Set(reachable);
+  const predecessors = predecessorsOf(successors).map((from) => from.filter((block) => reached.has(block)));
   const latchesOf = new Map<number, number[]>();
   for (const from of reachable)
-    for (const to of blocks[from]!.successors)
-      if (dominators.get(from)!.has(to)) latchesOf.set(to, [...(latchesOf.get(to) ?? []), from]);
+    for (const to of successors[from]!)
+      if (dominates(dominators, to, from)) latchesOf.set(to, [...(latchesOf.get(to) ?? []), from]);
   return [...latchesOf].map(([header, latches]) => {
     const body = new Set([header, ...latches]);
     const waiting = latches.filter((latch) => latch !== header);
@@ -166,15 +128,17 @@ function mainPath(
   latches: readonly number[],
   body: ReadonlySet<number>,
   blocks: readonly Block[],
-  dominators: ReadonlyMap<number, ReadonlySet<number>>,
+  dominators: Int32Array,
 ): number[] {
-  const order = reversePostorder(blocks).filter((block) => body.has(block));
+  const order = postorder(successorsOf(blocks), 0)
+    .reverse()
+    .filter((block) => body.has(block));
   const best = new Map([[header, { weight: weightOf(blocks[header]!), path: [header] }]]);
   for (const from of order) {
     const reached = best.get(from);
     if (!reached) continue;
     for (const to of blocks[from]!.successors) {
-      if (!body.has(to) || dominators.get(from)!.has(to)) continue;
+      if (!body.has(to) || dominates(dominators, to, from)) continue;
       const own = weightOf(blocks[to]!);
       const weight = reached.weight.map((value, i) => value + own[i]!);
       const known = best.get(to);
