@@ -4,7 +4,9 @@
  */
 import { compare, elementwise, type Operand, select } from "../operands.ts";
 import { operandOf, type Tile, tileOf, tileValue } from "../tile.ts";
+import { fail } from "../trace-context.ts";
 import type { BitsDType, Broadcast, BroadcastsWith, DTypeLike, SameDType, Shape } from "../types.ts";
+import { full } from "./creation.ts";
 
 /** A number is of any dtype and shape, which `never` and `[]` stand for. */
 type Binary = <
@@ -152,3 +154,26 @@ export const cos = <S extends Shape>(x: Tile<"f32", S>): Tile<"f32", S> => x.cos
 export const tanh = <S extends Shape>(x: Tile<"f32", S>): Tile<"f32", S> => x.tanh();
 /** 1 / (1 + e^-x). f32: convert other dtypes first, `.to("f32")`. */
 export const sigmoid = <S extends Shape>(x: Tile<"f32", S>): Tile<"f32", S> => x.sigmoid();
+
+/** (erf x / x - 1) as a function of x² up to 1, and log(1 - erf x) of x from 1 to 4: interpolated at Chebyshev's points. */
+const NEAR = [0.12837917, -0.37612626, 0.112835944, -0.026854211, 0.0051890872, -0.00080168643, 0.000078758749];
+const FAR = [
+  -0.0007658978, -1.1258936, -0.63914126, -0.10328112, 0.022604773, -0.0034323514, 0.00031693702, -0.000013272362,
+];
+
+/** The error function, to 1.3e-7 of the result. f32: convert other dtypes first, `.to("f32")`. */
+export function erf<S extends Shape>(x: Tile<"f32", S>): Tile<"f32", S> {
+  if (tileValue(x, "the operand of erf").type.dtype !== "f32")
+    fail("DTYPE", `erf is computed in f32, got ${x.dtype}: convert first, .to("f32")`);
+  const polynomial = (coefficients: readonly number[], at: Tile<"f32", S>): Tile<"f32", S> =>
+    coefficients
+      .slice(0, -1)
+      .reduceRight<Tile<"f32", S>>(
+        (sum, coefficient) => sum.fma(at, Math.fround(coefficient)),
+        full(x.shape, Math.fround(coefficients.at(-1)!), "f32"),
+      );
+  const size = x.abs();
+  const near = x.fma(polynomial(NEAR, x.mul(x)), x);
+  const far = sub(1, polynomial(FAR, size.minimum(4)).exp()) as Tile<"f32", S>;
+  return where(size.lt(1), near, where(x.lt(0), far.neg(), far)) as Tile<"f32", S>;
+}
