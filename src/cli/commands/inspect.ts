@@ -20,9 +20,8 @@ export function addInspect(program: Command): void {
       const { definition, target, specialization } = await chooseKernel(named, options);
       const assembler: InspectOptions = options.ptxas ? {} : { assembler: { reason: "it was left out (--no-ptxas)" } };
       const inspection = await inspectKernel(definition, target, { ...specialization, gpu: options.gpu, ...assembler });
+      const written = options.out === undefined ? [] : writeFiles(options.out, inspectionFiles(inspection));
       console.log(options.json ? JSON.stringify(inspection, null, 2) : renderInspection(inspection));
-      if (options.out === undefined) return;
-      const written = writeFiles(options.out, inspectionFiles(inspection));
-      if (!options.json) console.log(`\npictures: ${written[0]}`);
+      if (written.length > 0 && !options.json) console.log(`\npictures: ${written[0]}`);
     });
 }

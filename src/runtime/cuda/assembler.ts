@@ -35,17 +35,24 @@ export interface Assembled {
 }
 
 /**
- * Assembles PTX of one kernel for `target`, for example "sm_80".
+ * Assembles PTX of one kernel for `target`, for example "sm_80". With `lineInfo` the cubin also says which of the author's lines each
+ * instruction is for; the instructions are the same.
  * @throws CompileError `PTXAS` with the assembler's messages.
  */
-export async function assemblePtx({ path }: Assembler, source: string, target: string): Promise<Assembled> {
+export async function assemblePtx(
+  { path }: Assembler,
+  source: string,
+  target: string,
+  { lineInfo = false }: { readonly lineInfo?: boolean } = {},
+): Promise<Assembled> {
   const { childProcess, fs, os, path: paths } = await nodeModules();
   const folder = fs.mkdtempSync(paths.join(os.tmpdir(), "tilewright-"));
   try {
     const [input, output] = ["kernel.ptx", "kernel.cubin"].map((name) => paths.join(folder, name)) as [string, string];
     fs.writeFileSync(input, source);
     const messages = await new Promise<string>((resolve, reject) => {
-      childProcess.execFile(path, ["-v", `-arch=${target}`, input, "-o", output], (error, _, stderr) => {
+      const options = ["-v", `-arch=${target}`, ...(lineInfo ? ["-lineinfo"] : [])];
+      childProcess.execFile(path, [...options, input, "-o", output], (error, _, stderr) => {
         if (error) reject(new CompileError("PTXAS", `ptxas refuses the PTX: ${stderr.trim() || error.message}`));
         else resolve(stderr);
       });

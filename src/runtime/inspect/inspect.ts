@@ -217,7 +217,7 @@ async function assemble(
   found: Optional<Assembler>,
 ): Promise<Optional<MachineReport>> {
   if ("reason" in found) return found;
-  const { cubin, spills, warnings } = await assemblePtx(found.value, source, gpu);
+  const { cubin, spills, warnings } = await assemblePtx(found.value, source, gpu, { lineInfo: true });
   const { registers, stackBytes, code, loops, mainLoop } = analyzeCubin(cubin)[0]!;
   const isRead = Number(gpu.slice("sm_".length)) <= NEWEST_READ;
   const sharedBytes = metadata.sharedMemory.static + metadata.sharedMemory.dynamic;

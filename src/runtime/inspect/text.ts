@@ -4,7 +4,7 @@
 import type { SharedAccess } from "../../codegen/index.ts";
 import type { Location } from "../../ir/index.ts";
 import { limitsOf, type OccupancyLimit } from "../cuda/occupancy.ts";
-import { classDescriptions, type InstructionClass, instructionClasses } from "../cuda/sass/index.ts";
+import { classDescriptions, type InstructionClass, instructionClasses, type LoopMix } from "../cuda/sass/index.ts";
 import type {
   ClassCounts,
   Inspection,
@@ -23,6 +23,9 @@ const WARP_SIZE = 32;
 const LABEL_WIDTH = 12;
 /** Names of tiles that a line shows. */
 const SHOWN_NAMES = 6;
+/** Lines of the source that are shown for a loop, and classes of each. */
+const SHOWN_LINES = 12;
+const SHOWN_CLASSES = 4;
 
 export function showBytes(bytes: number): string {
   if (bytes < 1024) return `${bytes} bytes`;
@@ -153,6 +156,7 @@ function describeLoops({ machine, source }: Inspection): string[] {
         ["others per mma", loops.map(({ nonMmaPerMma }) => ratio(nonMmaPerMma))],
         ["ldmatrix per mma", loops.map(({ ldmatrixPerMma }) => ratio(ldmatrixPerMma))],
       ]),
+      ...(mainLoop === undefined ? [] : describeLines(loops[mainLoop]!)),
     ];
   }
   const loops = source.loops ?? [];
@@ -165,6 +169,23 @@ function describeLoops({ machine, source }: Inspection): string[] {
       loops,
       [["at", loops.map(({ location }) => (location ? showLocation(location) : "-"))]],
     ),
+  ];
+}
+
+/** Where the instructions of a loop come from. */
+function describeLines({ lines }: LoopMix): string[] {
+  if (lines.length === 0) return [];
+  const rows = lines.slice(0, SHOWN_LINES).map(({ total, file, line, classes }) => {
+    const most = (Object.entries(classes) as [InstructionClass, number][]).sort((a, b) => b[1] - a[1]);
+    const parts = most.slice(0, SHOWN_CLASSES).map(([kind, count]) => `${kind} ${count}`);
+    return [`${total}`, showLocation({ file, line, column: 1 }), parts.join(", ")] as const;
+  });
+  const [first, second] = [0, 1].map((cell) => Math.max(...rows.map((row) => row[cell]!.length))) as [number, number];
+  return [
+    "",
+    "the main loop by lines of the source",
+    ...rows.map(([total, at, parts]) => `  ${total.padStart(first)}  ${at.padEnd(second)}  ${parts}`),
+    ...(lines.length > SHOWN_LINES ? [`  and ${lines.length - SHOWN_LINES} lines more`] : []),
   ];
 }
 

@@ -1,7 +1,13 @@
 /** The decoder against words that nvdisasm 13 printed beside its text, and loops of code that ptxas makes of PTX written here. */
 import { beforeAll, expect, it } from "vitest";
 import { assemblePtx, ptxas } from "../../../src/runtime/cuda/assembler.ts";
-import { analyzeCubin, decodeInstructions, type KernelCode, readCubin } from "../../../src/runtime/cuda/sass/index.ts";
+import {
+  analyzeCubin,
+  decodeInstructions,
+  type KernelCode,
+  readCubin,
+  readLineTable,
+} from "../../../src/runtime/cuda/sass/index.ts";
 import { describeWithAssembler } from "../../ptx/ptxas.ts";
 
 const bytesOf = (words: readonly (readonly [low: bigint, high: bigint])[]): Uint8Array =>
@@ -37,6 +43,38 @@ it("refuses bytes that are no cubin", () => {
   cutOff.set([0, 0, 1], 40);
   cutOff.set([64, 0, 9, 0, 1, 0], 58);
   expect(() => readCubin(cutOff)).toThrow(expect.objectContaining({ code: "NOT_A_CUBIN" }));
+});
+
+it("reads a line program as DWARF 2 says", () => {
+  const text = (value: string): number[] => [...new TextEncoder().encode(value), 0];
+  // Base -5, range 14, opcodes from 10 on: the standard opcodes 1 to 9 take 0, 1, 1, 1, 1, 0, 0, 0, 1 operands.
+  const counts = [0, 1, 1, 1, 1, 0, 0, 0, 1];
+  const tables = [...text("/home/k"), 0, ...text("a.ts"), 1, 0x80, 1, 5, ...text("b.ts"), 0, 0, 0, 0];
+  // biome-ignore format: a line an operation
+  const program = [
+    0, 9, 2, 0, 0, 0, 0, 0, 0, 0, 0,       // address 0
+    3, 18, 1,                              // line + 18, row: 19 of a.ts at 0
+    4, 2, 3, 0xfe, 0x7e, 2, 0x90, 1, 1,    // file b.ts, line - 130 (no line at all), address + 144, row
+    3, 0x9c, 1, 5, 7, 6,                   // line + 156, column 7, statement toggled: no row
+    10 + (3 + 5) + 14 * 2,                 // special: address + 2, line + 3, row
+    8, 1,                                  // address + (255 - 10) / 14 = 17, row
+    9, 0, 1, 10 + 5,                       // address + 256, then line + 0, row
+    0, 1, 1,                               // the end
+  ];
+  const prologue = [1, 1, 0x100 - 5, 14, 10, ...counts, ...tables];
+  const word = (value: number): number[] => [value & 0xff, (value >> 8) & 0xff, 0, 0];
+  const body = [2, 0, ...word(prologue.length), ...prologue, ...program];
+  const section = Uint8Array.from([...word(body.length), ...body]);
+  const [sequence, ...others] = readLineTable(section);
+  expect(others).toEqual([]);
+  expect(sequence!.addressAt).toBe(section.length - program.length + 3);
+  expect(sequence!.rows).toEqual([
+    { address: 0, file: "/home/k/a.ts", line: 19 },
+    { address: 144, file: "b.ts", line: 19 - 130 },
+    { address: 146, file: "b.ts", line: 19 - 130 + 156 + 3 },
+    { address: 163, file: "b.ts", line: 48 },
+    { address: 419, file: "b.ts", line: 48 },
+  ]);
 });
 
 describeWithAssembler("machine code of ptxas", () => {
@@ -78,6 +116,26 @@ describeWithAssembler("machine code of ptxas", () => {
     // m16n8k16 of 16-bit operands and m16n8k8 of tf32 keep the tensor core for 8 cycles each.
     expect(loop.cycles.tensor).toBe(24);
     expect(loop.tensorBound).toBeCloseTo(24 / Math.max(...Object.values(loop.cycles)));
+    expect(loop.lines).toEqual([]);
+  });
+
+  it("says what each line of the source costs, where line information is asked for; the code stays the same", async () => {
+    const assembler = await ptxas();
+    if ("reason" in assembler) throw new Error(assembler.reason);
+    const source = productsPtx
+      .replace("LOOP:", ".loc 1 7 1\nLOOP:")
+      .replace("  mma.sync.aligned.m16n8k16.row.col.f32.f16", "  .loc 1 8 3\n$&")
+      .replace("  ex2.approx", "  .loc 1 9 3\n$&")
+      .replace("  add.s64", "  .loc 1 10 3\n$&")
+      .replace(".address_size 64", '$&\n.file 1 "/home/k/products.ts"');
+    const { cubin } = await assemblePtx(assembler.value, source, "sm_80", { lineInfo: true });
+    const [told] = analyzeCubin(cubin) as [KernelCode];
+    const of = (line: number) => told.mainLoop!.lines.find((other) => other.line === line)!;
+    expect(of(7)).toMatchObject({ file: "/home/k/products.ts", classes: { ldmatrix: 2, asyncCopy: 1 } });
+    expect(of(8).classes.mma).toBe(3);
+    expect(of(9).classes.special).toBe(1);
+    expect(told.mainLoop!.lines.reduce((sum, { total }) => sum + total, 0)).toBe(told.mainLoop!.total);
+    expect({ ...told.mainLoop, lines: [] }).toEqual(code.mainLoop);
   });
 });
 

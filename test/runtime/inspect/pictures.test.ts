@@ -185,9 +185,12 @@ describeWithAssembler("with ptxas", () => {
     const ofWarp = Math.ceil(registers / 8) * 8 * 32;
     const blocks = Math.min(Math.floor(16384 / ofWarp), 16, Math.floor((164 * 1024) / (24576 + 1024)));
     expect(occupancy.blocks).toBe(blocks);
-    // A turn multiplies 64 x 64 x 32: 256 products of 16 x 8 x 16 in all, 64 of 4 warps... each warp 16.
+    // A turn multiplies 64 x 64 x 32, in products of 16 x 8 x 16 that 4 warps share out; all come from the line of the dot.
     const main = code!.loops[code!.mainLoop!]!;
     expect(main.classes.mma).toBe((64 * 64 * 32) / (16 * 8 * 16) / 4);
+    const [dot] = inspection.tiles.filter(({ opcode }) => opcode === "dot");
+    const ofDot = main.lines.find(({ file, line }) => file === dot!.location!.file && line === dot!.location!.line)!;
+    expect(ofDot.classes.mma).toBe(main.classes.mma);
     expect(renderInspection(inspection)).toContain(`${registers} a thread, no spill, 0 bytes of stack`);
   });
 

@@ -1,8 +1,9 @@
 /**
  * @file Reads what ptxas makes: a cubin is an ELF file with, for each kernel, a section of code (`.text.<kernel>`) and records about it
- * (`.nv.info`: registers and stack of all kernels, `.nv.info.<kernel>`: its largest block).
+ * (`.nv.info`: registers and stack of all kernels, `.nv.info.<kernel>`: its largest block), and perhaps a line table (lines.ts).
  */
 import { TilewrightError } from "../../../support/errors.ts";
+import { type LineRow, readLineTable } from "./lines.ts";
 
 export interface CubinKernel {
   readonly name: string;
@@ -14,6 +15,8 @@ export interface CubinKernel {
   readonly staticSharedBytes: number;
   /** Threads of the largest block that it may be launched with, if it says so (`.maxntid`). */
   readonly maxThreads: number | undefined;
+  /** Which of the author's lines its instructions are for; empty unless assembled with line information. */
+  readonly lines: readonly LineRow[];
 }
 
 export interface Cubin {
@@ -25,6 +28,8 @@ export interface Cubin {
 /** Section type of a symbol table, and bytes of a symbol. */
 const SYMBOL_TABLE = 2;
 const SYMBOL_BYTES = 24;
+/** Bytes of an entry that says where a symbol's address is filled in. */
+const RELOCATION_BYTES = 16;
 /** A section whose bytes are zeros and not in the file: shared memory. */
 const NO_BITS = 8;
 /** Formats and attributes of the records that are read here. */
@@ -72,6 +77,7 @@ function read(bytes: Uint8Array): Cubin {
       if (attribute === RECORD_FRAME_SIZE) frames.set(about, words[1]!);
     }
   }
+  const lines = linesOf(sections, symbols);
   const kernels = sections
     .filter(({ name }) => name.startsWith(".text."))
     .map(({ name: section, bytes: code }): CubinKernel => {
@@ -85,12 +91,25 @@ function read(bytes: Uint8Array): Cubin {
         stackBytes: frames.get(name) ?? 0,
         staticSharedBytes: sections.find((other) => other.name === `.nv.shared.${name}`)?.size ?? 0,
         maxThreads: block && block.length >= 3 ? block[0]! * block[1]! * block[2]! : undefined,
+        lines: lines.get(name) ?? [],
       };
     });
   const flags = viewOf(bytes).getUint32(48, true);
   // Newer files keep the number in the second byte.
   const architecture = (flags & 0xff) >= 50 ? flags & 0xff : (flags >> 8) & 0xff;
   return { architecture, kernels };
+}
+
+/** The line table's rows by kernel: relocations name the kernel whose address each sequence starts at. */
+function linesOf(sections: readonly Section[], symbols: readonly string[]): Map<string, readonly LineRow[]> {
+  const bytesOf = (name: string): Uint8Array =>
+    sections.find((other) => other.name === name)?.bytes ?? new Uint8Array(0);
+  const relocations = viewOf(bytesOf(".rel.debug_line"));
+  const names = new Map<number, string>();
+  for (let at = 0; at + RELOCATION_BYTES <= relocations.byteLength; at += RELOCATION_BYTES)
+    names.set(Number(relocations.getBigUint64(at, true)), symbols[relocations.getUint32(at + 12, true)] ?? "");
+  const sequences = readLineTable(bytesOf(".debug_line"));
+  return new Map(sequences.map(({ addressAt, rows }) => [names.get(addressAt) ?? "", rows]));
 }
 
 function readSections(bytes: Uint8Array): Section[] {

@@ -5,6 +5,7 @@
 import { readCubin } from "./cubin.ts";
 import { findLoops, type Loop } from "./flow.ts";
 import { decodeInstructions, type SassInstruction } from "./instruction.ts";
+import { type LineRow, rowOf } from "./lines.ts";
 import { type InstructionClass, instructionClasses } from "./opcodes.ts";
 
 /** Instructions of one warp. */
@@ -32,6 +33,16 @@ export interface LoopMix extends InstructionMix {
   readonly depth: number;
   /** Instructions of the whole body, each counted once; more than `total` where a turn leaves out branches. */
   readonly bodyTotal: number;
+  /** The turn's instructions by the author's lines, most first; empty unless assembled with line information. */
+  readonly lines: readonly LineMix[];
+}
+
+/** What a turn executes for one line. */
+export interface LineMix {
+  readonly file: string;
+  readonly line: number;
+  readonly total: number;
+  readonly classes: InstructionMix["classes"];
 }
 
 export interface KernelCode {
@@ -52,9 +63,9 @@ export interface KernelCode {
 
 /** Each kernel of a cubin. @throws TilewrightError `NOT_A_CUBIN`. */
 export function analyzeCubin(cubin: Uint8Array): KernelCode[] {
-  return readCubin(cubin).kernels.map(({ code, ...facts }) => {
+  return readCubin(cubin).kernels.map(({ code, lines, ...facts }) => {
     const instructions = withoutPadding(decodeInstructions(code));
-    const loops = findLoops(instructions).map(mixOfLoop);
+    const loops = findLoops(instructions).map((loop) => mixOfLoop(loop, lines));
     return { ...facts, code: mixOf(instructions), loops, mainLoop: chooseMainLoop(loops) };
   });
 }
@@ -64,13 +75,30 @@ function withoutPadding(instructions: readonly SassInstruction[]): readonly Sass
   return instructions.slice(0, last + 1);
 }
 
-const mixOfLoop = ({ start, end, depth, instructions, mainPath }: Loop): LoopMix => ({
+const mixOfLoop = ({ start, end, depth, instructions, mainPath }: Loop, rows: readonly LineRow[]): LoopMix => ({
   ...mixOf(mainPath),
   start,
   end,
   depth,
   bodyTotal: instructions.length,
+  lines: mixOfLines(mainPath, rows),
 });
+
+function mixOfLines(instructions: readonly SassInstruction[], rows: readonly LineRow[]): LineMix[] {
+  const ofLine = new Map<string, { file: string; line: number; instructions: SassInstruction[] }>();
+  for (const instruction of instructions) {
+    const row = rowOf(rows, instruction.address);
+    if (!row || row.line === 0) continue;
+    const { file, line } = row;
+    const key = `${file}:${line}`;
+    const found = ofLine.get(key) ?? { file, line, instructions: [] };
+    found.instructions.push(instruction);
+    ofLine.set(key, found);
+  }
+  return [...ofLine.values()]
+    .map(({ instructions: own, ...line }) => ({ ...line, total: own.length, classes: classesOf(own) }))
+    .sort((a, b) => b.total - a.total);
+}
 
 function chooseMainLoop(loops: readonly LoopMix[]): LoopMix | undefined {
   const better = (a: LoopMix, b: LoopMix): boolean =>
@@ -79,9 +107,7 @@ function chooseMainLoop(loops: readonly LoopMix[]): LoopMix | undefined {
 }
 
 function mixOf(instructions: readonly SassInstruction[]): InstructionMix {
-  const counted = countBy(instructions, (one) => one.class);
-  const present = instructionClasses.filter((kind) => counted.has(kind));
-  const classes = Object.fromEntries(present.map((kind) => [kind, counted.get(kind)!]));
+  const classes = classesOf(instructions);
   const names = [...countBy(instructions, ({ name }) => name)].sort((a, b) => b[1] - a[1]);
   const total = instructions.length;
   const products = classes.mma ?? 0;
@@ -97,6 +123,12 @@ function mixOf(instructions: readonly SassInstruction[]): InstructionMix {
     cycles: Object.fromEntries(cycles),
     tensorBound: products > 0 ? (new Map(cycles).get("tensor") ?? 0) / cycles[0]![1] : undefined,
   };
+}
+
+function classesOf(instructions: readonly SassInstruction[]): InstructionMix["classes"] {
+  const counted = countBy(instructions, (one) => one.class);
+  const present = instructionClasses.filter((kind) => counted.has(kind));
+  return Object.fromEntries(present.map((kind) => [kind, counted.get(kind)!]));
 }
 
 function countBy<K>(items: readonly SassInstruction[], keyOf: (item: SassInstruction) => K): Map<K, number> {
