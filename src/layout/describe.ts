@@ -4,10 +4,11 @@
 import { LANE, layoutError, REGISTER, THREAD, unpackCoordinates, WARP } from "./dims.ts";
 import type { LinearLayout } from "./linear-layout.ts";
 import { type MmaContraction, type MmaInstruction, type MmaRole, mmaFragmentShape, mmaLayout } from "./mma.ts";
+import { vectorWidth } from "./queries.ts";
 
 /**
  * What a layout is, in a line: a fragment of the tensor cores by its name, any other by how lanes, warps (or threads) stand over the axes,
- * the registers of a thread, and the copies of each element: "lanes 4 x 8, warps 4 x 1, 16 registers".
+ * the registers of a thread, and the copies of each element: "lanes 4 x 8, warps 4 x 1, 16 registers, 8 side by side".
  */
 export function titleOfLayout(layout: LinearLayout): string {
   const fragment = fragmentTitle(layout);
@@ -17,9 +18,21 @@ export function titleOfLayout(layout: LinearLayout): string {
   const copies = 2 ** (layout.inBits - layout.rank);
   return [
     ...groups.reverse().filter((text) => text !== undefined),
-    `${registers} register${registers === 1 ? "" : "s"}`,
+    `${registers} register${registers === 1 ? "" : "s"}${sideBySide(layout)}`,
     ...(copies > 1 ? [`${copies} copies of each element`] : []),
   ].join(", ");
+}
+
+/** ", 8 side by side": the elements next to each other that a thread holds, along the last axis or a better one. */
+function sideBySide(layout: LinearLayout): string {
+  const last = layout.outs.length - 1;
+  const widths = layout.outs.map((_, axis) =>
+    vectorWidth(layout, axis, { elementBytes: 1, maxBytes: 1 << layout.outBits }),
+  );
+  const widest = Math.max(1, ...widths);
+  if (widest === 1) return "";
+  const axis = widths[last] === widest ? last : widths.indexOf(widest);
+  return `, ${widest} side by side${axis === last ? "" : ` along axis ${axis}`}`;
 }
 
 /** How many of `input` stand along each axis: "lanes 4 x 8"; "lanes mixed" where a bit of it moves along several axes. */

@@ -43,9 +43,11 @@ describe("the title of a layout", () => {
 
   it("says of others how threads stand over the axes, and what is held several times", () => {
     const layout = defaultBlocked({ shape: [64, 64], contiguous: 8 });
-    expect(titleOfLayout(layout)).toBe("lanes 4 x 8, warps 4 x 1, 32 registers");
-    expect(titleOfLayout(flattenThreads(layout))).toBe("threads 16 x 8, 32 registers");
+    expect(titleOfLayout(layout)).toBe("lanes 4 x 8, warps 4 x 1, 32 registers, 8 side by side");
+    expect(titleOfLayout(flattenThreads(layout))).toBe("threads 16 x 8, 32 registers, 8 side by side");
     expect(titleOfLayout(layoutOfReduce(layout, 1))).toBe("lanes 4, warps 4, 4 registers, 8 copies of each element");
+    const columns = defaultBlocked({ shape: [64, 64], contiguous: 4, order: [0, 1] });
+    expect(titleOfLayout(columns)).toBe("lanes 16 x 2, warps 1 x 4, 32 registers, 4 side by side along axis 0");
     const mixed = LinearLayout.fromBases({ lane: [[1, 1]], register: [[0, 1]] }, { dim0: 2, dim1: 2 });
     expect(titleOfLayout(mixed)).toBe("lanes mixed, 2 registers");
   });
