@@ -1,7 +1,7 @@
 /**
  * @file `runtime`: devices and tensors. `createDevice` finds a device (WebGPU hardware, WebGPU in software, or the interpreter), tensors
- * are strided views on its memory, `launch` compiles, checks and enqueues kernels, and `doctor` says what was found and why. Runs in a
- * page and in Node: everything of Node comes through `node/`, by dynamic import. May import every folder but `kernels`, `models` and `cli`.
+ * are strided views on its memory, `launch` compiles, checks and enqueues kernels, and `doctor` says what was found and why; `inspectKernel`
+ * says what became of a kernel. Runs in a page and in Node: everything of Node comes through `node/`, by dynamic import. May import every folder but `kernels`, `models` and `cli`.
  */
 export type { Grid, LaunchValue, LaunchValues } from "./arguments.ts";
 export { CpuDevice, type CpuOptions } from "./cpu/device.ts";
