@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { compilePtx } from "../../src/codegen/ptx/index.ts";
-import type { DType, Kernel } from "../../src/ir/index.ts";
+import type { DType, Kernel, Value } from "../../src/ir/index.ts";
 import { i32, makeKernel, tensor } from "../interpreter/kernels.ts";
 import { randomData } from "../support/random-data.ts";
 import { runBoth, withoutConflicts } from "./emulator.ts";
@@ -80,6 +80,40 @@ describe("dot in the emulator", () => {
       expect(withoutConflicts(report)).toBe(true);
       for (const { sectors, leastSectors } of report.globalAccesses) expect(sectors).toBe(leastSectors);
     }
+  });
+});
+
+/** out = (a bᵀ)ᵀ a, as the gradients of attention have it: the second dot reads the first one's result along the axis that it holds in lanes. */
+function chainedKernel([m, n, k]: Shape): Kernel {
+  const rows = { ...tensor("f32", 2), facts: { unitStride: true, alignment: 16 } };
+  return makeKernel({ a: rows, b: rows, out: rows }, (b, p) => {
+    const zero = i32(b, 0);
+    const load = (view: "a" | "b", shape: number[]) =>
+      b.value("view_load", [p[view], zero, zero], { shape, inBounds: [true, true] });
+    const swap = (value: Value) => b.value("trans", [value], { permutation: [1, 0] });
+    const dot = (x: Value, y: Value, shape: number[]) =>
+      b.value("dot", [x, y, b.constant(0, "f32", shape)], { precision: "ieee" });
+    const left = load("a", [m, k]);
+    const first = dot(left, swap(load("b", [n, k])), [m, n]);
+    b.create("view_store", [p.out, dot(swap(first), left, [n, k]), zero, zero], { inBounds: [true, true] });
+  });
+}
+
+describe("a dot in f32 of another's result", () => {
+  it.each([
+    [[32, 8, 64], 8],
+    [[64, 16, 64], 4],
+    [[32, 16, 128], 4],
+  ] as const)("%j in %i warps: no bank conflict", (shape, numWarps) => {
+    const [m, n, k] = shape;
+    const given = {
+      a: { data: randomData("f32", m * k, 1, true), shape: [m, k] },
+      b: { data: randomData("f32", n * k, 2, true), shape: [n, k] },
+      out: { data: new Float32Array(n * k), shape: [n, k] },
+    };
+    const { expected, actual, report } = runBoth(chainedKernel(shape), { arguments: given }, { numWarps });
+    expect(actual.out).toEqual(expected.out);
+    expect(withoutConflicts(report)).toBe(true);
   });
 });
 

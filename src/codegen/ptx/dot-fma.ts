@@ -1,16 +1,18 @@
 /**
  * @file dot by fused multiply-adds in f32: each thread keeps a micro-tile of accumulators and reads, four k at a time, the rows of a and the
- * columns of b that it needs from shared memory. An operand lies there as its writer holds it, so that it is written in vectors: with k
- * fastest (then XOR-swizzled, since lanes read different rows) or with rows fastest. A loop over k keeps the code small.
+ * columns of b that it needs from shared memory. An operand lies there as its writer holds it, so that it is written in vectors and without bank
+ * conflicts: with k fastest (then XOR-swizzled, since lanes read different rows) or with rows fastest. A loop over k keeps the code small.
  */
 import type { Operation } from "../../ir/index.ts";
 import {
+  bankConflicts,
   LinearLayout,
   layoutOfReduce,
   REGISTER,
   registerParts,
   registersOfReduce,
   sharedOffsets,
+  sharedVectorWidth,
   swizzledShared,
   vectorWidth,
 } from "../../layout/index.ts";
@@ -100,23 +102,32 @@ function factorOf(emitter: Emitter, name: string, tile: Tile, accumulators: Line
   const rows = layoutOfReduce(accumulators, depthAxis);
   const rowOf = registersOfReduce(accumulators, depthAxis);
   const buffer = bufferFor(emitter, name, "f32", tile.layout!);
-  const depthFirst =
-    shape[depthAxis]! >= CHUNK && vectorWidth(tile.layout!, depthAxis, { elementBytes: BYTES }) >= CHUNK;
-  if (!depthFirst) {
-    const memory = swizzledShared({ shape, order: [rowAxis, depthAxis] });
-    writeShared(emitter, tile, memory, buffer);
+  const byRows = swizzledShared({ shape, order: [rowAxis, depthAxis] });
+  const byDepth = shape[depthAxis]! < CHUNK ? undefined : depthFastest(tile.layout!, rows, rowAxis);
+  const wavefrontsOfElement = (memory: LinearLayout): number => {
+    const width = sharedVectorWidth(tile.layout!, memory, { elementBytes: BYTES });
+    return bankConflicts(tile.layout!, memory, { elementBytes: BYTES, width }).wavefronts / width;
+  };
+  const inVectors = vectorWidth(tile.layout!, depthAxis, { elementBytes: BYTES }) >= CHUNK;
+  const memory =
+    byDepth && (inVectors || wavefrontsOfElement(byDepth) < wavefrontsOfElement(byRows)) ? byDepth : byRows;
+  writeShared(emitter, tile, memory, buffer);
+  if (memory === byRows) {
     const width = vectorWidth(rows, 0, { elementBytes: BYTES });
     emitter.log?.registers("read", "f32", firstChunk(rows, memory, rowAxis), memory, { buffer, offset: 0 }, width);
     return rowsFirst(emitter, buffer, rows, rowOf, shape[rowAxis]!, Math.min(CHUNK, shape[depthAxis]!));
   }
-  // Neighbouring lanes read rows that are as far apart as one thread holds of them.
-  const perPhase = vectorWidth(rows, 0, { elementBytes: BYTES, maxBytes: 64 });
-  const maxPhase = Math.min(8, shape[depthAxis]! / CHUNK, Math.max(1, shape[rowAxis]! / perPhase));
-  const memory = swizzledShared({ shape, order: [depthAxis, rowAxis], vec: CHUNK, perPhase, maxPhase });
-  writeShared(emitter, tile, memory, buffer);
   const access = firstChunk(rows, memory, rowAxis);
   emitter.log?.registers("read", "f32", access, memory, { buffer, offset: 0 }, CHUNK);
   return depthsFirst(emitter, buffer, rowOf, memory, rowAxis, access);
+}
+
+/** Shared memory with k fastest. Neighbouring lanes read rows that are as far apart as one thread holds of them. */
+function depthFastest({ shape }: LinearLayout, rows: LinearLayout, rowAxis: 0 | 1): LinearLayout {
+  const depthAxis = 1 - rowAxis;
+  const perPhase = vectorWidth(rows, 0, { elementBytes: BYTES, maxBytes: 64 });
+  const maxPhase = Math.min(8, shape[depthAxis]! / CHUNK, Math.max(1, shape[rowAxis]! / perPhase));
+  return swizzledShared({ shape, order: [depthAxis, rowAxis], vec: CHUNK, perPhase, maxPhase });
 }
 
 /** What a thread reads of the first chunk, as a layout of the operand: registers are (row, k in the chunk). */
