@@ -4,6 +4,7 @@
  */
 import type { CompiledKernel } from "../../codegen/index.ts";
 import { compile } from "../../codegen/index.ts";
+import type { LaunchReport } from "../../emulator/index.ts";
 import type { DType } from "../../ir/index.ts";
 import { elementBytes } from "../../ir/index.ts";
 import { DeviceError, LaunchError } from "../../support/errors.ts";
@@ -28,6 +29,8 @@ export interface CudaOptions {
   readonly ordinal?: number;
   /** Receives what `tl.print` writes in the emulator; a GPU prints to the process's standard output. Default: `console.log`. */
   readonly onPrint?: PrintHandler;
+  /** Receives what the emulator counted in each launch: instructions, and for each access to memory its bank conflicts and sectors. */
+  readonly onReport?: (kernel: string, report: LaunchReport) => void;
 }
 
 /**
@@ -35,11 +38,11 @@ export interface CudaOptions {
  * @throws DeviceError `NO_DRIVER`, `NO_DEVICE`, `DEVICE_TOO_OLD`.
  */
 export async function createCudaDevice(options: CudaOptions = {}): Promise<CudaDevice> {
-  const { emulate = false, ordinal = 0, onPrint = console.log } = options;
+  const { emulate = false, ordinal = 0, onPrint = console.log, onReport } = options;
   if (emulate) {
     // Pages that do not ask for the emulator need not load it.
     const { EmulatedCudaGpu } = await import("./emulated-gpu.ts");
-    return new CudaDevice(new EmulatedCudaGpu(onPrint));
+    return new CudaDevice(new EmulatedCudaGpu(onPrint, onReport));
   }
   const library = await loadCudaLibrary();
   if ("reason" in library) {

@@ -2,7 +2,7 @@
  * @file A GPU that is emulated: the same PTX, run by `src/emulator` at once, so a launch throws what it does wrong itself. A failed
  * `tl.assert`, which in PTX is a line of printf and a trap, becomes the `ASSERT` that other backends report.
  */
-import { EmulatedGpu, type EmulatedGpuOptions, PtxFault } from "../../emulator/index.ts";
+import { EmulatedGpu, type LaunchReport, PtxFault } from "../../emulator/index.ts";
 import { DeviceError, KernelError } from "../../support/errors.ts";
 import type { CudaGpu, GpuFunction, GpuMark } from "./gpu.ts";
 
@@ -18,13 +18,14 @@ export class EmulatedCudaGpu implements CudaGpu {
   readonly name = "PTX emulator";
   readonly computeCapability = [8, 0] as const;
   readonly maxSharedMemory = MAX_SHARED_BYTES;
-  readonly #gpu: EmulatedGpu;
+  readonly #gpu = new EmulatedGpu();
   readonly #onPrint: (line: string) => void;
+  readonly #onReport: (kernel: string, report: LaunchReport) => void;
   #disposed = false;
 
-  constructor(onPrint: (line: string) => void, options?: EmulatedGpuOptions) {
-    this.#gpu = new EmulatedGpu(options);
+  constructor(onPrint: (line: string) => void, onReport: (kernel: string, report: LaunchReport) => void = () => {}) {
     this.#onPrint = onPrint;
+    this.#onReport = onReport;
   }
 
   #use(): EmulatedGpu {
@@ -53,8 +54,9 @@ export class EmulatedCudaGpu implements CudaGpu {
     const module = this.#use().loadModule(ptx);
     return (launch) => {
       try {
-        const { prints } = this.#use().launch(module, entry, { ...launch, dynamicSharedMemory: sharedBytes });
-        this.#print(linesOf(prints));
+        const report = this.#use().launch(module, entry, { ...launch, dynamicSharedMemory: sharedBytes });
+        this.#print(linesOf(report.prints));
+        this.#onReport(entry, report);
       } catch (fault) {
         if (!(fault instanceof PtxFault)) throw fault;
         const lines = linesOf(fault.prints);
