@@ -6,7 +6,16 @@ import type { Command } from "commander";
 import { type CompileOptions, compile, type KernelDefinition } from "../../src/index.ts";
 import { headConstants } from "../../src/kernels/attention/configuration.ts";
 import { pagedKeyBlock, type SplitProblem, splitConfiguration } from "../../src/kernels/attention/splits.ts";
-import { libraryKernels } from "../../src/kernels/index.ts";
+import {
+  attentionSplit,
+  dense,
+  paged,
+  type Variant,
+  withAlibi,
+  withSinks,
+  withSoftcap,
+  withWindow,
+} from "../../src/kernels/index.ts";
 import { type Assembler, assemblePtx, ptxas } from "../../src/runtime/cuda/assembler.ts";
 import { analyzeCubin, type LoopMix } from "../../src/runtime/cuda/sass/index.ts";
 import { positiveIntegers } from "../support/options.ts";
@@ -23,7 +32,16 @@ interface Problem {
   readonly headDim: number;
   readonly group: number;
   readonly pageSize?: number;
+  readonly variant?: keyof typeof variants;
 }
+
+/** Variants, by the models that decode with them. */
+const variants = {
+  "Mistral: window": (of: Variant) => withWindow(of),
+  "Gemma 2: window, cap": (of: Variant) => withSoftcap(withWindow(of)),
+  "GPT-OSS: window, sinks": (of: Variant) => withSinks(withWindow(of)),
+  "BLOOM: ALiBi": (of: Variant) => withAlibi(of),
+};
 
 interface LoopRow {
   readonly instructions: number;
@@ -54,18 +72,22 @@ const problemsOf = (headDim: number): Problem[] => [
   { dtype: "f16", headDim, group: 8, pageSize: 128 },
   // Pages that no tile of keys is made of.
   { dtype: "f16", headDim, group: 8, pageSize: 24 },
+  ...(Object.keys(variants) as (keyof typeof variants)[]).map(
+    (variant): Problem => ({ dtype: "bf16", headDim, group: 8, pageSize: 16, variant }),
+  ),
 ];
 
 /** What the operators would launch on dense tensors. */
-function specialization({ dtype, headDim, group, pageSize }: Problem): [KernelDefinition, CompileOptions] {
+function specialization({ dtype, headDim, group, pageSize, variant }: Problem): [KernelDefinition, CompileOptions] {
   const split: SplitProblem = { backend: "cuda", dtype, headDim, valueDim: headDim, terms: 1 };
-  const dense = { alignment: 16, unitStride: true };
-  const { definition } = libraryKernels[pageSize === undefined ? "attention_split" : "attention_split_paged"]!;
+  const aligned = { alignment: 16, unitStride: true };
+  const keys = pageSize === undefined ? (dense as Variant) : paged(dense);
+  const modified = variant ? variants[variant](keys) : keys;
   const tensors = ["q", "k", "v", "partial", ...(pageSize === undefined ? [] : ["contextLengths", "blockTables"])];
   return [
-    definition,
+    attentionSplit(modified),
     {
-      dtypes: { T: dtype },
+      dtypes: { T: dtype, ...(modified.sink && { SINKS: dtype }) },
       constants: {
         ...splitConfiguration(split, group),
         ...headConstants(headDim, headDim),
@@ -73,7 +95,7 @@ function specialization({ dtype, headDim, group, pageSize }: Problem): [KernelDe
         CAUSAL: false,
         PACK_HEADS: group > 1,
       },
-      facts: Object.fromEntries(tensors.map((name) => [name, dense])),
+      facts: Object.fromEntries(tensors.map((name) => [name, aligned])),
     },
   ];
 }
@@ -129,7 +151,11 @@ async function run({ headDims, json }: Options): Promise<void> {
       "copies + loads",
     ],
     rows.map((row) => [
-      `${row.dtype} D=${row.headDim} group ${row.group}${row.pageSize === undefined ? "" : `, pages of ${row.pageSize}`}`,
+      [
+        `${row.dtype} D=${row.headDim} group ${row.group}`,
+        ...(row.pageSize === undefined ? [] : [`pages of ${row.pageSize}`]),
+        ...(row.variant === undefined ? [] : [row.variant]),
+      ].join(", "),
       `${row.blockM} x ${row.blockN}, ${row.warps}`,
       `${row.registers}`,
       `${(row.sharedBytes / 1024).toFixed(0)} KiB`,
