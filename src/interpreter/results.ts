@@ -108,7 +108,7 @@ function reportNan(machine: Machine, operation: Operation, operands: readonly Ti
       "NAN_FROM_FINITE",
       operation,
       element,
-      `gives NaN for operands without NaN${shown(operands, element)}`,
+      `gives NaN for operands without NaN${shown(operands, element)}: choose the operand by tl.where, or if a later tl.where discards the NaN, open the device with checks: { nan: "stored" }`,
     );
   machine.firstNan ??= machine.describe(operation, element);
 }
