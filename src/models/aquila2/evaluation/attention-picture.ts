@@ -110,6 +110,7 @@ async function headAttention(
   using cache = model.createCache(ids.length, positions);
   using tables = new RotaryTables(device, headDim, cache.positions, ids.length);
   const raw = projections(model, ids, { layer, head }, cache, scope);
+  // Not by the operators' own `rope`: this runs once, and a software GPU compiles kernels that turn while they load for longer than all of it takes.
   const turn = (x: Tensor, table: RopeTable) => scope.keep(rope({ x, ...table }));
   const { near, far } = tables;
   const [q, k] = [turn(raw.q, near.query), turn(raw.k, near.key)];
