@@ -103,4 +103,10 @@ describe("their loops", () => {
       expect(loop!(/^mma/)).toBe(definition === eightBits ? 32 : 8);
     }
   });
+
+  it("scale halves two at a time", () => {
+    const [loop] = ptxOf(fourBitMatmul).loops;
+    // 64 x 64 weights by 128 threads.
+    expect([loop!(/^mul\.rn\.f16x2/), loop!(/^cvt\.f32\.f16/)]).toEqual([16, 0]);
+  });
 });

@@ -1,6 +1,7 @@
 /**
  * @file Elementwise operations: a function from the operands' elements to the result's, applied to each register of the tile, once for
- * equal operands (so a broadcast costs nothing). f16 and bf16 are computed in f32 and rounded after every operation.
+ * equal operands (so a broadcast costs nothing). Sums and products of f16 and bf16 have instructions, for two elements at a time; all else is
+ * computed in f32 and rounded after every operation.
  */
 import type { ComparePredicate, DType, Operation } from "../../ir/index.ts";
 import type { LinearLayout } from "../../layout/index.ts";
@@ -70,7 +71,16 @@ export function lowerElementwise(
   const result = (elements: readonly Element[]): Tile =>
     Tile.ofElements(opcode === "compare" ? "bool" : kind, layout, elements);
   if (isHalf(kind)) {
-    if (opcode === "select" || opcode === "neg" || opcode === "abs" || opcode === "fma") {
+    const instruction = halfInstruction(opcode, kind);
+    if (instruction && operands.every((tile) => tile.packable)) {
+      const words = operands.map((tile) => tile.words(emitter));
+      return Tile.ofWords(kind, layout, mapElements(emitter, words, instruction("x2")));
+    }
+    if (instruction) {
+      const elements = operands.map((tile) => tile.elements(emitter));
+      return result(mapElements(emitter, elements, instruction("")));
+    }
+    if (opcode === "select" || opcode === "neg" || opcode === "abs") {
       const make = halfOperation(opcode, kind);
       return result(
         mapElements(
@@ -164,11 +174,33 @@ function floatCompare(predicate: ComparePredicate): Make {
   return (emitter, elements) => emitter.op("pred", `setp.${name}.f32`, ...floatOperands(emitter, elements));
 }
 
+/** Bits of two bf16 1, -1 and -0. */
+const PAIR = { one: 0x3f803f80, minusOne: 0xbf80bf80, minusZero: 0x80008000 } as const;
+
+/**
+ * Sums and products of halves, one by one or (`x2`) in words, rounded once: as in f32, whose fraction is more than twice as long, and then
+ * rounded. sm_80 has only fma for bf16; adding -0 changes nothing.
+ */
+function halfInstruction(opcode: string, kind: "f16" | "bf16"): ((width: "" | "x2") => Make) | undefined {
+  if (opcode !== "add" && opcode !== "sub" && opcode !== "mul" && opcode !== "fma") return undefined;
+  return (width) => (emitter, elements) => {
+    const registerClass = width === "" ? "b16" : "b32";
+    const pattern = (bits: number): Register =>
+      emitter.pure(registerClass, `mov.${registerClass}`, [width === "" ? bits & 0xffff : bits]);
+    const [a, b, c] = elements.map((element) =>
+      width === "" ? registerOf(emitter, element, kind) : typeof element === "number" ? pattern(element) : element,
+    ) as Register[];
+    const operation = (name: string, ...operands: Register[]): Register =>
+      emitter.op(registerClass, `${name}.rn.${kind}${width}`, ...operands);
+    if (opcode === "fma") return operation("fma", a!, b!, c!);
+    if (kind === "f16") return operation(opcode, a!, b!);
+    if (opcode === "mul") return operation("fma", a!, b!, pattern(PAIR.minusZero));
+    return operation("fma", b!, pattern(opcode === "add" ? PAIR.one : PAIR.minusOne), a!);
+  };
+}
+
 function halfOperation(opcode: string, kind: "f16" | "bf16"): Make {
   if (opcode === "select") return selectElement(kind);
-  if (opcode === "fma")
-    return (emitter, elements) =>
-      emitter.op("b16", `fma.rn.${kind}`, ...elements.map((element) => registerOf(emitter, element, kind)));
   return (emitter, [element]) => {
     const x = registerOf(emitter, element!, kind);
     return opcode === "neg" ? emitter.op("b16", "xor.b16", x, 0x8000) : emitter.op("b16", "and.b16", x, 0x7fff);
