@@ -62,7 +62,7 @@ function partsOf(emitter: Emitter, lowered: Lowered): Parts {
 }
 
 /** An instruction that makes `register` equal to `element`. */
-function move(register: Register, element: Element, kind: ElementKind, emitter: Emitter): Instruction {
+export function move(register: Register, element: Element, kind: ElementKind, emitter: Emitter): Instruction {
   const instruction = (opcode: string, ...sources: Operand[]): Instruction => ({
     kind: "instruction",
     opcode,

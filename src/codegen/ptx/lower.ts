@@ -19,6 +19,7 @@ import { lowerArange, lowerConstant, lowerGrid, lowerJoin, lowerShape, lowerSpli
 import { transposeStaged } from "./shared.ts";
 import { Tile, type View } from "./tile.ts";
 import { shareAmongThreads } from "./uniform.ts";
+import { lowerUpdate } from "./updates.ts";
 import { lowerViewLoad, lowerViewStore } from "./views.ts";
 
 /** Lowers the body of the kernel. `parameterNames` maps `q.stride.0` to the name of the entry's parameter. */
@@ -89,7 +90,7 @@ function lowerBlock(lowering: Lowering, block: Block): void {
   for (const operation of block.operations) {
     if (operation.opcode === "yield") continue;
     // (Copies are issued before the operation that first reads what they bring, which is never skipped.)
-    if (lowering.skipped.has(operation)) continue;
+    if (lowering.skipped.has(operation) || lowering.updates.has(operation)) continue;
     lowering.emitter.operation = operation;
     if (lowering.options.lineInfo) lowering.emitter.line(operation.location);
     lowering.before.get(operation)?.();
@@ -112,7 +113,7 @@ function lowerAndHold(lowering: Lowering, operation: Operation): void {
 /** Gives the results; those of control flow are set by control.ts. */
 function lowerOperation(lowering: Lowering, operation: Operation): readonly Lowered[] {
   const { emitter } = lowering;
-  const { opcode, operands, results, attributes } = operation;
+  const { opcode, operands, attributes } = operation;
   const tile = (index = 0): Tile => lowering.tile(operands[index]!);
   const staged = lowering.staged.get(operation);
   if (staged) return [staged];
@@ -187,12 +188,21 @@ function lowerOperation(lowering: Lowering, operation: Operation): readonly Lowe
     case "if":
       lowerIf(lowering, operation);
       return [];
-    default: {
-      const layout = results[0] && shapeOf(results[0].type).length > 0 ? lowering.layoutOf(results[0]) : undefined;
-      const tiles = operands.map((value) => lowering.tile(value));
-      return [lowerElementwise(emitter, operation, tiles, layout, lowering.options)];
+    case "select": {
+      const update = lowering.updateOf(operation);
+      return [(update && lowerUpdate(lowering, update)) ?? lowerAny(lowering, operation)];
     }
+    default:
+      return [lowerAny(lowering, operation)];
   }
+}
+
+/** Any elementwise operation. */
+function lowerAny(lowering: Lowering, operation: Operation): Tile {
+  const { operands, results } = operation;
+  const layout = results[0] && shapeOf(results[0].type).length > 0 ? lowering.layoutOf(results[0]) : undefined;
+  const tiles = operands.map((value) => lowering.tile(value));
+  return lowerElementwise(lowering.emitter, operation, tiles, layout, lowering.options);
 }
 
 function makeView(lowering: Lowering, operation: Operation): View {

@@ -10,6 +10,7 @@ import { isRegister, type Node, registerNames } from "./instruction.ts";
 import type { MemoryRoots } from "./roots.ts";
 import { readShared, type StagedTile } from "./shared.ts";
 import { Tile, type View } from "./tile.ts";
+import { findUpdates, type Update } from "./updates.ts";
 
 export interface LoweringOptions extends ElementwiseOptions {
   /** Emit `.loc` and comments that name the author's lines. */
@@ -40,6 +41,8 @@ export class Lowering {
   readonly before = new Map<Operation, () => void>();
   /** Operations of which nothing is to be emitted at their place. */
   readonly skipped = new Set<Operation>();
+  /** Of conditional updates, by the operation that makes the change: it is lowered with the select. */
+  readonly updates: ReadonlyMap<Operation, Update>;
   /** The result of the reduction lowered last, and the block that it is in. */
   reduced: { readonly tile: Tile; readonly scope: Scope } | undefined;
   /** Reductions of which each thread only makes its own part (src/passes/partial-sums.ts). */
@@ -61,6 +64,7 @@ export class Lowering {
     this.roots = roots;
     this.options = options;
     this.uses = findUses(kernel, this.#blocks);
+    this.updates = findUpdates(kernel, (value) => this.uses.get(value) ?? []);
   }
 
   layoutOf(value: Value): LinearLayout | undefined {
@@ -107,6 +111,12 @@ export class Lowering {
     return this.tile(value).scalar(this.emitter);
   }
 
+  /** The conditional update that a select is the end of. */
+  updateOf(select: Operation): Update | undefined {
+    const changed = select.operands[1]!.definition;
+    return changed && this.updates.get(changed);
+  }
+
   /**
    * After a loop: what was computed before it and is not used in it would take registers all through it, if it is used again. What is only
    * index arithmetic is forgotten and made again where it is asked for, which is cheaper.
@@ -127,6 +137,11 @@ export class Lowering {
 
   isUsed(value: Value): boolean {
     return (this.uses.get(value)?.length ?? 0) > 0;
+  }
+
+  /** Whether the value is carried by the loop whose body the operation stands in. */
+  isParameterOfBlock(value: Value, operation: Operation): boolean {
+    return this.#blocks.get(operation)!.parameters.includes(value);
   }
 
   isInSameBlock(a: Operation, b: Operation): boolean {
