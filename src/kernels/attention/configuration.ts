@@ -100,13 +100,21 @@ function traitsOf({ dtype, headDim, valueDim, terms = 1, plain = false }: HeadPr
   return { extent: Math.max(head, value), terms, half: dtype !== "f32", lean };
 }
 
+/** What the forward kernel is made with. */
+export interface ForwardConfiguration extends BlockConfiguration {
+  readonly LAZY_RESCALE: boolean;
+}
+
 /** Block sizes for `queries` rows; never more rows than the next power of two, since a decoding step has one. */
-export function forwardConfiguration(problem: HeadProblem, queries: number): BlockConfiguration {
-  const { BLOCK_M, BLOCK_N, NUM_WARPS } = forwardTable[problem.backend](traitsOf(problem));
+export function forwardConfiguration(problem: HeadProblem, queries: number): ForwardConfiguration {
+  const traits = traitsOf(problem);
+  const { BLOCK_M, BLOCK_N, NUM_WARPS } = forwardTable[problem.backend](traits);
   const rows = Math.min(BLOCK_M, Math.max(smallestExtent, nextPowerOfTwo(queries)));
-  if (NUM_WARPS === undefined) return blocks(rows, BLOCK_N);
+  // Beside tensor cores every instruction counts; elsewhere deciding costs as much as it saves.
+  const LAZY_RESCALE = problem.backend === "cuda" && traits.half;
+  if (NUM_WARPS === undefined) return { BLOCK_M: rows, BLOCK_N, LAZY_RESCALE };
   // Fewer would not have the registers for the keys' addresses.
-  return blocks(rows, BLOCK_N, Math.max(4, (NUM_WARPS * rows) / BLOCK_M));
+  return { BLOCK_M: rows, BLOCK_N, NUM_WARPS: Math.max(4, (NUM_WARPS * rows) / BLOCK_M), LAZY_RESCALE };
 }
 
 /** Block sizes of the kernel of dq. */

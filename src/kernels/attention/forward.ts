@@ -13,29 +13,37 @@ import type { BlockM, Place, Variant } from "./variant.ts";
 export const attentionForward = <C extends Constants>(variant: Variant<any, C>) =>
   attentionKernel(variant, {
     name: "attention_forward",
+    /** See `attendRows`. */
+    constants: { LAZY_RESCALE: false },
     params: { ...variant.sink?.parameters, out: tl.tensor("T", 4), lse: tl.tensor("f32", 3) },
     grid: (p, { BLOCK_M }) => [
       blockCount(variant, p, "queries", p.out.shape(2), BLOCK_M),
       p.out.shape(1),
       p.out.shape(0),
     ],
-    body(p, context) {
+    body(p, context, { LAZY_RESCALE }) {
       const { at, first } = blockOf(context, "queries", tl.programId(0));
-      const { out, lse } = attendRows(context, keep(context, "queries", first, at), at);
+      const { out, lse } = attendRows(context, keep(context, "queries", first, at), at, LAZY_RESCALE);
       const rows = rowsOf(p.out.at(at.batch, at.head), at, "queries");
       rows.store([first, 0], out.to(p.out.dtype), { inBounds: [false, !context.c.PAD_VALUE] });
       entriesOf(p.lse.at(at.batch, at.head), at, "queries").store([first], lse);
     },
   });
 
-/** Output and normaliser of the kept queries; 0 and -inf for one that sees no key. */
+/**
+ * Output and normaliser of the kept queries; 0 and -inf for one that sees no key. `lazy`: the logit that weights are relative to follows the largest one
+ * only where that has grown by much (FlashAttention-4), so that most tiles leave what is summed as it is. The result is the same.
+ */
 export function attendRows(
   context: Context,
   kept: Kept<"queries">,
   at: Place,
+  lazy = false,
 ): { readonly out: Tile<"f32", readonly [BlockM, Dim<"VALUE_DIM">]>; readonly lse: Tile<"f32", readonly [BlockM]> } {
   const { BLOCK_M, VALUE_DIM } = context.c;
   const { factor, walk } = scoresOf(context, kept, at);
+  // Finite, so that it takes no row from -inf.
+  const slack = tl.minimum(tl.div(mostGrowth, factor), -lowest);
   const { max, sum, acc } = walk(
     {
       max: tl.full([BLOCK_M], Number.NEGATIVE_INFINITY, "f32"),
@@ -43,16 +51,18 @@ export function attendRows(
       acc: tl.zeros([BLOCK_M, VALUE_DIM], "f32"),
     },
     (tile, s) => {
-      const max = tl.maximum(s.max, tl.max(tile.logits, 1));
+      const largest = tl.max(tile.logits, 1);
+      const grows = lazy && largest.gt(s.max.add(slack));
+      const max = grows ? tl.where(grows, largest, s.max) : tl.maximum(s.max, largest);
       const shift = shiftOf(max, factor);
-      const weights = tl.exp2(tile.logits.fma(factor, shift.neg().perRow()));
       const rescale = tl.exp2(s.max.fma(factor, shift.neg()));
+      const weights = tl.exp2(tile.logits.fma(factor, shift.neg().perRow()));
+      const rescaled = s.acc.mul(rescale.perRow());
+      const acc = grows ? tl.where(grows.perRow(), rescaled, s.acc) : rescaled;
+      const sum = s.sum.mul(rescale).add(tl.sum(weights, 1));
       const value = tile.load("v");
-      return {
-        max,
-        sum: s.sum.mul(rescale).add(tl.sum(weights, 1)),
-        acc: tl.dot(tile.drop(weights).to(value.dtype), value, s.acc.mul(rescale.perRow())),
-      };
+      const kept = tile.drop(weights).to(value.dtype);
+      return { max, sum, acc: tl.dot(kept, value, acc) };
     },
   );
 
@@ -79,6 +89,9 @@ function sinkOf(
   const first = at.keyRange?.first;
   return sink && first ? tl.where(first, sink, Number.NEGATIVE_INFINITY) : sink;
 }
+
+/** By how much exponents to base 2 may grow: weights then reach 2^8, which f16 holds as exactly as 1. */
+const mostGrowth = 8;
 
 /** The lowest finite f32. */
 const lowest = -(2 ** 128 - 2 ** 104);
