@@ -31,7 +31,8 @@ async function row(assembler: Assembler, one: Shipped, { source, metadata }: Com
     code.registers,
     spills.stores,
     `${Math.ceil(sharedBytes / 1024)}K`,
-    loop.total,
+    // In brackets with the branches that most turns leave out.
+    loop.bodyTotal === loop.total ? loop.total : `${loop.total} (${loop.bodyTotal})`,
     count("mma"),
     loop.nonMmaPerMma?.toFixed(2) ?? "-",
     count("special"),
