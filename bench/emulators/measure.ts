@@ -100,7 +100,7 @@ function runInBoth(compiled: CompiledKernel, launch: PtxLaunch): LaunchResult {
     instructions,
     conflicts: sharedAccesses
       .filter(({ accesses, wavefronts }) => wavefronts > accesses)
-      .map((count): Conflict => ({ ...count, inLoop: inLoop(count.line) })),
+      .map(({ source: _, ...count }): Conflict => ({ ...count, inLoop: inLoop(count.line) })),
     accesses: sum(({ accesses }) => accesses),
     wavefronts: sum(({ wavefronts }) => wavefronts),
     ...(noPtxemu === undefined && { second: runSecond(compiled, launch, second) }),

@@ -29,7 +29,6 @@ export interface LaunchResult {
 export interface Conflict {
   readonly instruction: string;
   readonly line: number;
-  readonly source?: string;
   readonly inLoop: boolean;
   readonly wavefronts: number;
   readonly accesses: number;

@@ -26,10 +26,10 @@ function faultsOf(problem: ProblemResult): string[] {
   const faults = problem.launches.flatMap(({ kernel, wavefronts, conflicts, second }) => [
     ...conflicts
       .filter(({ inLoop }) => inLoop)
-      .map(({ line, instruction, source, ...count }) => {
-        const from = source === undefined ? "" : `, from ${source}`;
-        return `${kernel}: bank conflicts in a loop, ${count.wavefronts} wavefronts for ${count.accesses} (PTX line ${line}: ${instruction}${from})`;
-      }),
+      .map(
+        ({ line, instruction, wavefronts, accesses }) =>
+          `${kernel}: bank conflicts in a loop, ${wavefronts} wavefronts for ${accesses} (PTX line ${line}: ${instruction})`,
+      ),
     ...(second?.messages ?? []).map((message) => `${kernel}: ${message}`),
     ...(second?.differences ?? []).map((difference) => `${kernel}: the emulators differ in ${difference}`),
     ...(second && second.messages.length === 0 && second.wavefronts !== wavefronts
