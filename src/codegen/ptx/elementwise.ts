@@ -12,6 +12,7 @@ import {
   type Element,
   elementKey,
   isConstant,
+  isFloatImmediate,
   isInteger,
   isSum,
   operandOf,
@@ -150,6 +151,9 @@ const floatFunctions: Readonly<Record<string, (emitter: Emitter, ...operands: Op
   rem: floatRemainder as (emitter: Emitter, ...operands: Operand[]) => Register,
 };
 
+/** The bits of 1. */
+const FLOAT_ONE = 0x3f800000;
+
 /** The operands of an f32 instruction: constants as immediates, but never all of them and never for a unary instruction. */
 function floatOperands(emitter: Emitter, elements: readonly Element[]): Operand[] {
   return elements.map((element, i) =>
@@ -165,7 +169,12 @@ function floatOperation(opcode: string, { contract }: ElementwiseOptions): Make 
   const rounded = opcode === "add" || opcode === "sub" || opcode === "mul";
   const instruction = rounded ? `${opcode}${contract ? "" : ".rn"}.f32` : floatInstructions[opcode];
   if (!instruction) throw new Error(`no f32 instruction for ${opcode}`);
-  return (emitter, elements) => emitter.op("f32", instruction, ...floatOperands(emitter, elements));
+  return (emitter, elements) => {
+    // Rounded to nearest too, in half the instructions.
+    if (opcode === "div" && isFloatImmediate(elements[0]!) && elements[0].bits === FLOAT_ONE)
+      return emitter.op("f32", "rcp.rn.f32", registerOf(emitter, elements[1]!, "f32"));
+    return emitter.op("f32", instruction, ...floatOperands(emitter, elements));
+  };
 }
 
 function floatCompare(predicate: ComparePredicate): Make {
