@@ -2,7 +2,6 @@
  * @file The picture of a tile in shared memory: lines of 128 bytes, which is what the 32 banks give in one wavefront, with the element that
  * lies at each place, and which places the first lanes of each access reach together: in different banks, if there is no conflict.
  */
-
 import { applyColumns } from "../../layout/gf2.ts";
 import { BANK_CYCLE_BYTES, lanesOfPass, unpackCoordinates } from "../../layout/index.ts";
 import type { SharedTileReport } from "./report.ts";
@@ -127,7 +126,7 @@ export function drawMemory(tile: SharedTileReport): string {
 
 /** What the picture says in words. */
 export function explainMemory(tile: SharedTileReport, grid: MemoryGrid): string[] {
-  const { cellBytes, lines, drawnLines, axis, cellElements, repetitions } = grid;
+  const { cellBytes, lines, drawnLines, cells, axis, cellElements, repetitions } = grid;
   const places = tile.places > 1 ? `, in ${tile.places} places (a ring)` : "";
   const extents = Object.values(tile.extents);
   const cut = lines > drawnLines << repetitions.length ? ", the rest is cut off" : "";
@@ -142,6 +141,9 @@ export function explainMemory(tile: SharedTileReport, grid: MemoryGrid): string[
         ]
       : []),
     ...tile.accesses.map((access, i) => `${letterOf(i)} ${describeAccess(access)}`),
+    ...([...marksOf(tile, grid).keys()].some((cell) => cell >= cells.length)
+      ? ["(some lanes reach places that are not drawn)"]
+      : []),
     `a cell: ${showBytes(cellBytes)}, (coordinates) of its first element, the lanes that reach it together; coloured along axis ${axis}${
       cellElements > 1 ? ` by ${cellElements} elements` : ""
     }`,
