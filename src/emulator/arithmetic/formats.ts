@@ -22,11 +22,14 @@ export interface ShortFormat {
 const float64 = new Float64Array(1);
 const words64 = new Int32Array(float64.buffer);
 
+/** 2^e at e + 1074. */
+const powersOfTwo = Float64Array.from({ length: 2098 }, (_, at) => 2 ** (at - 1074));
+
 /** `value` in multiples of the last place of a format with `bits` significant bits and the least exponent `least`, rounded. */
 function quantize(value: number, bits: number, least: number, mode: RoundingMode): number {
   float64[0] = value;
   const exponent = ((words64[1]! >>> 20) & 0x7ff) - 1023;
-  const unit = 2 ** (Math.max(exponent, least) - bits + 1);
+  const unit = powersOfTwo[Math.max(exponent, least) - bits + 1 + 1074]!;
   const scaled = value / unit;
   switch (mode) {
     case "rn":

@@ -2,13 +2,45 @@
  * @file The asynchronous copies of a warp: data moves only when a thread waits, as late as the program allows, so that what reads too
  * early reads what was there before.
  */
+import type { Region } from "../region.ts";
+import type { Block } from "./block.ts";
 import { LANES } from "./registers.ts";
+import type { Warp } from "./warp.ts";
 
 /** Copies that one instruction starts, one a lane. */
-export interface LaneCopies {
-  mask: number;
+export class LaneCopies {
+  mask = 0;
+  /** Bytes that each lane writes. */
+  bytes = 0;
+  /** Line of the instruction. */
+  line = 0;
+  /** Places in shared memory. */
+  readonly targets = new Int32Array(LANES);
+  /** Bytes that are read; the others are zero. */
+  readonly lengths = new Uint8Array(LANES);
+  readonly sources = new Int32Array(LANES);
+  readonly regions: Region[] = [];
+
   /** Moves the data of one lane. */
-  readonly finish: (lane: number) => void;
+  finish(warp: Warp, lane: number): void {
+    const { bytes, line } = this;
+    const { shared, shadow }: Block = warp.block;
+    const [target, source, length] = [this.targets[lane]!, this.sources[lane]!, this.lengths[lane]!];
+    for (let byte = 0; byte < bytes; byte++)
+      shared.u8[target + byte] = byte < length ? this.regions[lane]!.u8[source + byte]! : 0;
+    shadow?.endCopy(warp, lane, target, bytes, line);
+  }
+
+  /** Becomes the copies of `mask` among those of `other`. */
+  take(other: LaneCopies, mask: number): void {
+    this.mask = mask;
+    this.bytes = other.bytes;
+    this.line = other.line;
+    this.targets.set(other.targets);
+    this.lengths.set(other.lengths);
+    this.sources.set(other.sources);
+    this.regions.splice(0, LANES, ...other.regions);
+  }
 }
 
 interface Group {
@@ -16,53 +48,72 @@ interface Group {
   readonly copies: LaneCopies[];
 }
 
+const seen = new Uint16Array(LANES);
+
 export class AsyncCopies {
   #open: LaneCopies[] = [];
   /** Committed, oldest first. */
   #groups: Group[] = [];
+  /** Finished, to be used again. */
+  readonly #free: LaneCopies[] = [];
 
   clear(): void {
     this.#open = [];
     this.#groups = [];
   }
 
-  add(copies: LaneCopies): void {
+  /** New copies, for the instruction to fill in. */
+  start(): LaneCopies {
+    const copies = this.#free.pop() ?? new LaneCopies();
     this.#open.push(copies);
+    return copies;
   }
 
   /** The lanes' copies since their last commit form a group, which may be empty. */
   commit(mask: number): void {
     const copies: LaneCopies[] = [];
-    for (const open of this.#open)
-      if ((open.mask & mask) !== 0) copies.push({ mask: open.mask & mask, finish: open.finish });
-    for (const open of this.#open) open.mask &= ~mask;
-    this.#open = this.#open.filter((open) => open.mask !== 0);
+    const open: LaneCopies[] = [];
+    for (const one of this.#open)
+      if ((one.mask & ~mask) === 0) copies.push(one);
+      else {
+        open.push(one);
+        if ((one.mask & mask) === 0) continue;
+        const part = this.#free.pop() ?? new LaneCopies();
+        part.take(one, one.mask & mask);
+        one.mask &= ~mask;
+        copies.push(part);
+      }
+    this.#open = open;
     this.#groups.push({ mask, copies });
   }
 
   /** Finishes all but the last `left` groups of each lane. */
-  wait(mask: number, left: number): void {
-    const seen = new Uint16Array(LANES);
+  wait(warp: Warp, mask: number, left: number): void {
+    seen.fill(0);
+    let finished = false;
     for (let at = this.#groups.length - 1; at >= 0; at--) {
       const group = this.#groups[at]!;
       let due = 0;
       for (let lane = 0; lane < LANES; lane++)
         if (((group.mask & mask) >>> lane) & 1 && ++seen[lane]! > left) due |= 1 << lane;
       if (due === 0) continue;
-      for (const copies of group.copies) finish(copies, due);
+      for (const copies of group.copies) this.#finish(warp, copies, due);
       group.mask &= ~due;
+      if (group.mask === 0) finished = true;
     }
-    this.#groups = this.#groups.filter((group) => group.mask !== 0);
+    if (finished) this.#groups = this.#groups.filter((group) => group.mask !== 0);
   }
 
   /** Finishes every copy of the lanes, committed or not. */
-  waitAll(mask: number): void {
+  waitAll(warp: Warp, mask: number): void {
     this.commit(mask);
-    this.wait(mask, 0);
+    this.wait(warp, mask, 0);
   }
-}
 
-function finish(copies: LaneCopies, due: number): void {
-  for (let lane = 0; lane < LANES; lane++) if (((copies.mask & due) >>> lane) & 1) copies.finish(lane);
-  copies.mask &= ~due;
+  #finish(warp: Warp, copies: LaneCopies, due: number): void {
+    if ((copies.mask & due) === 0) return;
+    for (let lane = 0; lane < LANES; lane++) if (((copies.mask & due) >>> lane) & 1) copies.finish(warp, lane);
+    copies.mask &= ~due;
+    if (copies.mask === 0) this.#free.push(copies);
+  }
 }

@@ -88,9 +88,10 @@ export class Warp {
   #follow(flow: Flow, course: Course, mask: number): boolean {
     switch (flow.kind) {
       case "branch":
-        if (mask !== 0 && mask !== course.mask && flow.uniform)
-          this.fault("PTX_BRANCH_DIVERGENCE", "lanes disagree on a branch that is marked .uni");
-        this.#branch(course, [[flow.target, mask]]);
+        if (mask === 0) course.next++;
+        else if (mask === course.mask) course.next = flow.target;
+        else if (flow.uniform) this.fault("PTX_BRANCH_DIVERGENCE", "lanes disagree on a branch that is marked .uni");
+        else this.#branch(course, [[flow.target, mask]]);
         return true;
       case "table": {
         const { u } = this.registers;

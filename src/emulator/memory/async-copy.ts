@@ -3,7 +3,6 @@
  */
 import { LANES } from "../machine/registers.ts";
 import type { Operation } from "../machine/step.ts";
-import type { Region } from "../region.ts";
 import { ptxTypes } from "../syntax/index.ts";
 import type { Decoder } from "../translate/decoder.ts";
 import { access, forRegions, offsets } from "./access.ts";
@@ -20,11 +19,11 @@ export function asyncCopy(decoder: Decoder): Operation {
     case "wait_group": {
       decoder.done(1);
       const left = decoder.immediate(0);
-      return ({ copies }, mask) => copies.wait(mask, left);
+      return (warp, mask) => warp.copies.wait(warp, mask, left);
     }
     case "wait_all":
       decoder.done(0);
-      return ({ copies }, mask) => copies.waitAll(mask);
+      return (warp, mask) => warp.copies.waitAll(warp, mask);
     case "ca":
       return copy(decoder, [4, 8, 16]);
     case "cg":
@@ -50,14 +49,18 @@ function copy(decoder: Decoder, sizes: readonly number[]): Operation {
   decoder.surroundings.noteSharedWidth(4);
   return (warp, mask) => {
     const { block, registers, step } = warp;
-    const { shared, shadow } = block;
+    const { shadow } = block;
     to.locate(warp, mask);
-    const targets = offsets.slice();
+    const copies = warp.copies.start();
+    const { targets, lengths, sources, regions } = copies;
+    copies.mask = mask;
+    copies.bytes = bytes;
+    copies.line = step.line;
+    targets.set(offsets);
     if (shadow)
       for (let lane = 0; lane < LANES; lane++)
         if ((mask >>> lane) & 1) shadow.beginCopy(warp, lane, targets[lane]!, bytes);
     block.countBanks(warp, mask, targets, bytes);
-    const lengths = new Uint8Array(LANES);
     let reading = 0;
     const skipped = skips?.(registers.predicates) ?? 0;
     for (let lane = 0; lane < LANES; lane++) {
@@ -68,8 +71,6 @@ function copy(decoder: Decoder, sizes: readonly number[]): Operation {
       // Nothing is read from the source where no bytes are wanted: any address will do.
       if (lengths[lane]! > 0) reading |= 1 << lane;
     }
-    const sources = new Int32Array(LANES);
-    const regions: Region[] = [];
     if (reading !== 0)
       forRegions(from, warp, reading, (region, lanes) => {
         for (let lane = 0; lane < LANES; lane++)
@@ -79,15 +80,5 @@ function copy(decoder: Decoder, sizes: readonly number[]): Operation {
           }
         block.countSectors(warp, lanes, offsets, bytes);
       });
-    warp.copies.add({
-      mask,
-      finish(lane) {
-        const target = targets[lane]!;
-        const length = lengths[lane]!;
-        for (let byte = 0; byte < bytes; byte++)
-          shared.u8[target + byte] = byte < length ? regions[lane]!.u8[sources[lane]! + byte]! : 0;
-        shadow?.endCopy(warp, lane, target, bytes, step.line);
-      },
-    });
   };
 }
