@@ -24,6 +24,8 @@ interface Fragment {
   readonly rows: readonly number[];
   /** By register and lane: index into `left` or `right` of the register's (first) element. */
   readonly places: Int32Array;
+  /** From the register's first element to its second. */
+  readonly step: number;
 }
 
 export function matrixMultiply(decoder: Decoder): Operation {
@@ -45,12 +47,12 @@ export function matrixMultiply(decoder: Decoder): Operation {
   const lanesAlong = 4 * perRegister; // Elements along k that a row of four lanes holds.
   const halves = depth / lanesAlong;
   // Registers of a: for each part of k, rows l / 4 and l / 4 + 8; of b: for each part of k, column l / 4.
-  const a = fragment(decoder, 1, 2 * halves, perRegister, (register, group, along) => {
+  const a = fragment(decoder, 1, 2 * halves, perRegister, 1, (register, group, along) => {
     const row = group + 8 * (register & 1);
     return row * depth + along + lanesAlong * (register >> 1);
   });
-  const b = fragment(decoder, 2, halves, perRegister, (register, group, along) => {
-    return group * depth + along + lanesAlong * register;
+  const b = fragment(decoder, 2, halves, perRegister, COLUMNS, (register, group, along) => {
+    return (along + lanesAlong * register) * COLUMNS + group;
   });
   const accumulators = to.name === "f32" ? 4 : 2;
   const targets = decoder
@@ -91,6 +93,7 @@ function fragment(
   operand: number,
   registers: number,
   perRegister: number,
+  step: number,
   place: (register: number, group: number, along: number) => number,
 ): Fragment {
   const rows = decoder.elements(operand, registers).map((element) => decoder.source(element, b32));
@@ -98,15 +101,15 @@ function fragment(
     const [register, lane] = [at >> 5, at & 31];
     return place(register, lane >> 2, (lane & 3) * perRegister);
   });
-  return { rows, places };
+  return { rows, places, step };
 }
 
 const word = new Int32Array(1);
 const float = new Float32Array(word.buffer);
 
-/** The fragments as a matrix: a by rows, b by columns. */
+/** The fragments as a matrix, row by row. */
 function spread(
-  { rows, places }: Fragment,
+  { rows, places, step }: Fragment,
   u: Uint32Array,
   values: Float32Array | undefined,
   matrix: Float64Array,
@@ -118,7 +121,7 @@ function spread(
       const bits = u[row + lane]!;
       if (values !== undefined) {
         matrix[at] = values[bits & 0xffff]!;
-        matrix[at + 1] = values[bits >>> 16]!;
+        matrix[at + step] = values[bits >>> 16]!;
       } else {
         word[0] = bits & 0xffffe000; // The bits beyond tf32 are not looked at.
         matrix[at] = float[0]!;
@@ -127,12 +130,30 @@ function spread(
   }
 }
 
+/** A row of the result at a time: eight sums that stay in registers. */
 function multiply(depth: number): void {
-  for (let row = 0; row < ROWS; row++)
-    for (let column = 0; column < COLUMNS; column++) {
-      const [from, to] = [row * depth, column * depth];
-      let sum = 0;
-      for (let k = 0; k < depth; k++) sum += left[from + k]! * right[to + k]!;
-      result[row * COLUMNS + column] = sum;
+  for (let row = 0; row < ROWS; row++) {
+    let [s0, s1, s2, s3, s4, s5, s6, s7] = [0, 0, 0, 0, 0, 0, 0, 0];
+    for (let k = 0; k < depth; k++) {
+      const x = left[row * depth + k]!;
+      const from = k * COLUMNS;
+      s0 += x * right[from]!;
+      s1 += x * right[from + 1]!;
+      s2 += x * right[from + 2]!;
+      s3 += x * right[from + 3]!;
+      s4 += x * right[from + 4]!;
+      s5 += x * right[from + 5]!;
+      s6 += x * right[from + 6]!;
+      s7 += x * right[from + 7]!;
     }
+    const to = row * COLUMNS;
+    result[to] = s0;
+    result[to + 1] = s1;
+    result[to + 2] = s2;
+    result[to + 3] = s3;
+    result[to + 4] = s4;
+    result[to + 5] = s5;
+    result[to + 6] = s6;
+    result[to + 7] = s7;
+  }
 }
