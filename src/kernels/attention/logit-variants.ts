@@ -18,8 +18,8 @@ export function withLogits<C extends Constants, P extends ParameterSpecs>(
     name: `${variant.name}_${name}`,
     parameters: { ...variant.parameters, ...parameters },
     packs: packs && (variant.logits === undefined || variant.packs === true),
-    logits(p, at, c) {
-      const [first, second] = [variant.logits?.(p, at, c), transform(p, at, c as never)];
+    logits(p, at, c, ofHead) {
+      const [first, second] = [variant.logits?.(p, at, c, ofHead), transform(p, at, c as never, ofHead)];
       return first ? inTurn(first, second) : second;
     },
   };
@@ -54,12 +54,12 @@ export const withSoftcap = <C extends Constants>(variant: Variant<any, C>): Vari
 
 /** Logits fall with the distance of the key, by a slope for each head (ALiBi, arXiv 2108.12409). Parameter `alibiSlopes` f32 [Hq]. */
 export const withAlibi = <C extends Constants>(variant: Variant<any, C>): Variant<any, C> =>
-  withLogits(variant, "alibi", { alibiSlopes: tl.tensor("f32", 1) }, (p, at) => ({
-    apply(scaled, { query, key, ofHead }) {
-      const distance = query.add(at.keys.sub(at.queries)).sub(key).abs().to("f32");
-      return distance.fma(ofHead(p.alibiSlopes).neg(), scaled);
-    },
-  }));
+  withLogits(variant, "alibi", { alibiSlopes: tl.tensor("f32", 1) }, (p, at, _, ofHead) => {
+    const slope = ofHead(p.alibiSlopes).neg();
+    return {
+      apply: (scaled, { query, key }) => query.add(at.keys.sub(at.queries)).sub(key).abs().to("f32").fma(slope, scaled),
+    };
+  });
 
 /**
  * Logits with a bias added. Parameter `bias` [B, Hq, M, N] of any float dtype; axes along which it repeats have stride 0. Where a sequence says how many keys

@@ -25,7 +25,7 @@ export function packHeads(context: Context, at: Place): { readonly context: Cont
         ...(from && { from: ofRows(from)! }),
         ...(to && { to: ofRows(to)! }),
       })),
-    ...(variant.logits && { logits: (p, _, c) => variant.logits!(p, at, c) }),
+    ...(variant.logits && { logits: (p, _, c, ofHead) => variant.logits!(p, at, c, ofHead) }),
   };
   const first = at.firstRow?.queries;
   const firstRow = first === undefined ? at.firstRow : { ...at.firstRow, queries: tl.mul(at.group, first) };

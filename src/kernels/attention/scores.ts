@@ -173,10 +173,10 @@ function makeScores<R extends number, W extends number>(
   /** By term: the names of the kept operand and of its partner. */
   const pairs = termsOf(variant).map(({ q, k }) => (side === "queries" ? ([q, k] as const) : ([k, q] as const)));
   const segments = segmentsOf(variant, block, columns, p, at, c);
-  const transform = variant.logits?.(p, at, c as never);
+  const row = tl.arange(0, block.extent).add(block.first).perRow();
+  const transform = variant.logits?.(p, at, c as never, (vector) => ofHead(at, row as never, vector) as never);
   const dropout = variant.dropout?.(p, at, c as never);
   const scale: Scalar<"f32"> = p.scale;
-  const row = tl.arange(0, block.extent).add(block.first).perRow();
 
   const tileAt = (segment: Segment<R>, first: RuntimeIndex): ScoreTile<R, W> => {
     const column = tl.arange(0, columns).add(first).perColumn() as Columns<W>;
@@ -309,14 +309,12 @@ function positionOf<R extends number, W extends number>(
         query: (at.packed ? row.div(at.group) : row) as never,
         key: column as never,
         load: (matrix) => matrix.load([firstRow, firstColumn], [rows, columns], { inBounds: [false, full] }) as never,
-        ofHead: (vector) => ofHead(at, row as never, vector) as never,
       }
     : {
         query: column as never,
         key: row as never,
         load: (matrix) =>
           matrix.load([firstColumn, firstRow], [columns, rows], { inBounds: [full, false] }).trans() as never,
-        ofHead: (vector) => ofHead(at, row as never, vector) as never,
       };
 }
 

@@ -113,9 +113,10 @@ export interface TilePosition {
   readonly key: Tile<"i32", readonly [1, BlockN]>;
   /** The tile of a matrix [M, N] of the same place. */
   load<T extends DTypeLike>(matrix: TensorView<T, 2>): Tile<T, readonly [BlockM, BlockN]>;
-  /** Of a vector [Hq] what belongs to the query head. */
-  ofHead<T extends DTypeLike>(vector: TensorView<T, 1>): Tile<T, readonly [BlockM, 1]>;
 }
+
+/** Of a vector [Hq] what belongs to the query head of each row. In the shape that broadcasts with the tiles of a program, whichever side it keeps. */
+export type OfHead = <T extends DTypeLike>(vector: TensorView<T, 1>) => Tile<T, readonly [BlockM, 1]>;
 
 /** The kept queries, for hooks that depend on them. */
 export interface QueryRows {
@@ -189,10 +190,10 @@ export interface Variant<P extends ParameterSpecs = any, C extends Constants = a
    * between them lies there. Spans that do not touch must not overlap for any query. Default: every key.
    */
   spans?(p: BodyParameters<P>, at: Place, c: BodyConstants<C>): readonly Span[];
-  logits?(p: BodyParameters<P>, at: Place, c: BodyConstants<C>): LogitTransform;
+  logits?(p: BodyParameters<P>, at: Place, c: BodyConstants<C>, ofHead: OfHead): LogitTransform;
   /**
    * Whether `logits` may be asked about tiles whose rows are queries of several heads, as with few queries they are: it learns of the head from
-   * `TilePosition.ofHead` alone, and loads no matrix. Default: if there is no `logits`.
+   * `ofHead` alone, and loads no matrix. Default: if there is no `logits`.
    */
   readonly packs?: boolean;
   readonly sink?: Sink;
