@@ -68,7 +68,7 @@ function placeOf(test: string): { readonly kernel: string; readonly backend: str
   const at = parts.findIndex((part) => / on /.test(part));
   const [kind, backend] = parts[at]!.split(" on ") as [string, string];
   if (/variants/.test(kind)) return { kernel: kind, backend };
-  return { kernel: parts[at + 1]!.split(/[ :]/)[0]!, backend };
+  return { kernel: parts[at + 1]!.split(/[ :,]/)[0]!, backend };
 }
 
 export function addOperators(program: Command): void {

@@ -130,8 +130,8 @@ class Grid {
     choices: readonly Partial<AttentionProblem>[],
     { cells, thresholdOf, ...options }: JudgeOptions & { cells: number; thresholdOf?: typeof piecewiseThreshold },
   ): void {
-    // The cost of these grows with the keys alone, or with the queries alone.
-    const divisor = Math.min(queries, keys) <= 16 ? 1 : this.#divisor;
+    // A few queries cost little at any number of keys.
+    const divisor = queries <= 16 ? 1 : this.#divisor;
     const [m, n] = [shrink(queries, divisor), shrink(keys, divisor)];
     const heads = batch * keyHeads;
     // Masks and dtypes are four units a shape: magnitudes and orders turn in other steps, so that each meets each.
