@@ -3,9 +3,8 @@
  */
 import { describe, expect, it } from "vitest";
 import { CpuDevice } from "../../src/runtime/cpu/device.ts";
-import { noEmulator } from "../ptx/emulator.ts";
+import { createDevice } from "../../src/runtime/index.ts";
 import { gridFamilies, gridUnits } from "./flag-attention-grid.ts";
-import { PtxEmulatorDevice } from "./ptx-device.ts";
 
 /** What the parametrised tests of the original multiply up to, by family. */
 const tests = {
@@ -55,9 +54,8 @@ describe("FlagAttention's grids", () => {
     await expectWithinRule(await unit.run(device));
   });
 
-  describe.skipIf(noEmulator)("as PTX for sm_80", () => {
-    it.each(sample(193))("%s in the emulator", async (_, unit) => {
-      await expectWithinRule(await unit.run(new PtxEmulatorDevice()));
-    });
+  it.each(sample(193))("%s as PTX for sm_80 in the emulator", async (_, unit) => {
+    using device = await createDevice({ backend: "cuda", emulate: true });
+    await expectWithinRule(await unit.run(device));
   });
 });
