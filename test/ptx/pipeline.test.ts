@@ -262,6 +262,14 @@ describe("the loop of a pipeline", () => {
     expect(loopOf({ numStages: 1 }).some((opcode) => opcode.startsWith("cp.async"))).toBe(false);
   });
 
+  it("takes all of shared memory for tiles that two warps cannot hold in registers", () => {
+    const wide = trace({ M: 16, N: 256, K: 128 }, "f16");
+    const { metadata, source } = compilePtx(wide, { target: "sm_80", numWarps: 2, numStages: 2 });
+    // Four blocks of two warps fill the registers, so each would have a fourth of 163 KiB; one turn's tiles are 68 KiB.
+    expect(metadata.sharedMemory.dynamic).toBe(2 * (16 + 256) * 128 * 2);
+    expect(instructionsOfLoops(source)[0]!.filter((opcode) => opcode.startsWith("ld.global"))).toEqual([]);
+  });
+
   it("is made where the loop writes something else than what it loads, and not where it may write that", () => {
     const writing = (target: "a" | "out") =>
       kernel({

@@ -50,6 +50,9 @@ export interface LoopRange {
   readonly step: Element;
 }
 
+/** Bytes that a thread can load in one go without spilling, beside its accumulators. */
+const MOST_IN_REGISTERS = 64 * 4;
+
 /** The pipeline of a loop, made before the loop; undefined where nothing can be loaded ahead. */
 export function openPipeline(lowering: Lowering, loop: Operation, range: LoopRange): Pipeline | undefined {
   const stages = lowering.options.numStages;
@@ -61,13 +64,18 @@ export function openPipeline(lowering: Lowering, loop: Operation, range: LoopRan
   });
   const streams = candidates.flatMap((prefetch) => describe(lowering, loop, prefetch, range) ?? []);
   const order = new Map(loop.blocks[0]!.operations.map((operation, i) => [operation, i]));
+  const { comfortableSharedMemory, threads, target } = lowering.emitter;
+  // A turn's tiles that registers cannot hold either must be copied, if with fewer blocks on a multiprocessor.
+  const bytes = streams.reduce((sum, stream) => sum + stream.bytes, 0);
+  const rooms = [comfortableSharedMemory, ...(bytes > threads * MOST_IN_REGISTERS ? [target.sharedMemoryLimit] : [])];
   // A tile that passes registers anyway is copied ahead only if there is room for it too.
-  for (const chosen of [streams, streams.filter(({ prefetch }) => prefetch.direct)]) {
-    if (chosen.length === 0) continue;
-    const room = lowering.emitter.comfortableSharedMemory - otherBytes(lowering, loop, chosen);
-    const plan = plans(chosen, stages, order).find(({ bytes }) => bytes <= room);
-    if (plan) return new Pipeline(lowering, loop, range, plan);
-  }
+  for (const room of rooms)
+    for (const chosen of [streams, streams.filter(({ prefetch }) => prefetch.direct)]) {
+      if (chosen.length === 0) continue;
+      const left = room - otherBytes(lowering, loop, chosen);
+      const plan = plans(chosen, stages, order).find(({ bytes }) => bytes <= left);
+      if (plan) return new Pipeline(lowering, loop, range, plan);
+    }
   return undefined;
 }
 
