@@ -70,3 +70,48 @@ describe("conditional updates in the emulator", () => {
         }
       });
 });
+
+/** Each turn's tile is multiplied, on tensor cores, and added to the rows whose limit is above the turn's number; `late`: these after the product. */
+const reading = (late: boolean) =>
+  optimize(
+    kernel({
+      name: "reading",
+      params: { tiles: tl.tensor("f32", 2), limits: tl.tensor("f32", 1), out: tl.tensor("f32", 2) },
+      body(p) {
+        const limits = p.limits.load([0], [64]);
+        const ones = tl.full([64, 64], 1, "f32");
+        const { sums, product } = tl.loop(
+          { to: p.tiles.shape(0), step: 64 },
+          { sums: tl.zeros([64, 64], "f32"), product: tl.zeros([64, 64], "f32") },
+          (k, s) => {
+            const tile = p.tiles.load([k, 0], [64, 64]);
+            const changed = s.sums.add(tile);
+            const multiply = () => tl.dot(ones, tile, s.product, { precision: "tf32" });
+            const early = late ? multiply() : undefined;
+            const sums = tl.where(limits.gt(k.div(64).to("f32")).perRow(), changed, s.sums);
+            return { sums, product: early ?? multiply() };
+          },
+        );
+        p.out.store([0, 0], sums.sub(product));
+      },
+    }).trace(),
+  );
+
+describe("a conditional update of what is copied ahead", () => {
+  for (const late of [false, true])
+    for (const numWarps of [1, 4])
+      it(`reads it when it has come and before the next one comes: ${numWarps} warps${late ? ", after the product" : ""}`, () => {
+        // Small integers, which every order of sums adds up to the same.
+        const tiles = Float32Array.from({ length: 5 * 64 * 64 }, (_, i) => ((i * 7919) % 17) - 8);
+        const launch = {
+          arguments: {
+            tiles: { data: tiles, shape: [5 * 64, 64] },
+            limits: { data: Float32Array.from({ length: 64 }, (_, row) => row % 6), shape: [64] },
+            out: { data: new Float32Array(64 * 64), shape: [64, 64] },
+          },
+        };
+        expect(compilePtx(reading(late), { target: "sm_80", numWarps }).source).toMatch(/cp\.async\.wait_group/);
+        const { expected, actual } = runBoth(reading(late), launch, { numWarps });
+        expect(actual.out).toEqual(expected.out);
+      });
+});

@@ -90,11 +90,13 @@ function lowerBlock(lowering: Lowering, block: Block): void {
   for (const operation of block.operations) {
     if (operation.opcode === "yield") continue;
     // (Copies are issued before the operation that first reads what they bring, which is never skipped.)
-    if (lowering.skipped.has(operation) || lowering.updates.has(operation)) continue;
+    if (lowering.skipped.has(operation)) continue;
     lowering.emitter.operation = operation;
     if (lowering.options.lineInfo) lowering.emitter.line(operation.location);
     lowering.before.get(operation)?.();
-    lowerAndHold(lowering, operation);
+    // What waits in shared memory is read here: when the select comes, the next copy may have taken its place.
+    if (lowering.updates.has(operation)) for (const operand of operation.operands) lowering.tile(operand);
+    else lowerAndHold(lowering, operation);
   }
 }
 
