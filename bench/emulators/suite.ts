@@ -4,10 +4,11 @@
  * the same bits in memory and count the same wavefronts, no loop may have bank conflicts, and results must be right.
  */
 import type { Command } from "commander";
+import type { Conflict, LaunchResult, ProblemResult } from "../../test/kernels/clean-ptx.ts";
 import { runChild } from "../support/child.ts";
 import { positiveInteger } from "../support/options.ts";
 import { Report } from "../support/report.ts";
-import type { Conflict, EmulatorsInput, EmulatorsResult, LaunchResult, ProblemResult } from "./measured.ts";
+import type { EmulatorsInput, EmulatorsResult } from "./measured.ts";
 
 interface Options {
   readonly filter: string;
@@ -15,32 +16,8 @@ interface Options {
   readonly json?: string;
 }
 
-const titleOf = ({ family, dtype, headDim, causal }: ProblemResult): string =>
-  `${family} ${dtype} D=${headDim}${causal ? " causal" : ""}`;
-
 const beyond = (conflicts: readonly Conflict[], inLoop: boolean): number =>
   conflicts.filter((one) => one.inLoop === inLoop).reduce((sum, one) => sum + one.wavefronts - one.accesses, 0);
-
-/** Everything that is wrong with a problem. */
-function faultsOf(problem: ProblemResult): string[] {
-  const faults = problem.launches.flatMap(({ kernel, wavefronts, conflicts, second }) => [
-    ...conflicts
-      .filter(({ inLoop }) => inLoop)
-      .map(
-        ({ line, instruction, wavefronts, accesses }) =>
-          `${kernel}: bank conflicts in a loop, ${wavefronts} wavefronts for ${accesses} (PTX line ${line}: ${instruction})`,
-      ),
-    ...(second?.messages ?? []).map((message) => `${kernel}: ${message}`),
-    ...(second?.differences ?? []).map((difference) => `${kernel}: the emulators differ in ${difference}`),
-    ...(second && second.messages.length === 0 && second.wavefronts !== wavefronts
-      ? [`${kernel}: the emulators count ${wavefronts} and ${second.wavefronts} wavefronts`]
-      : []),
-  ]);
-  if (problem.error !== undefined) faults.push(problem.error);
-  if (problem.share !== undefined && !(problem.share <= 1))
-    faults.push(`WRONG: an error is ${problem.share.toPrecision(3)} of the allowed`);
-  return faults.map((fault) => `${titleOf(problem)}: ${fault}`);
-}
 
 /** One row a kernel, dtype and head dim. */
 function rowsOf(problems: readonly ProblemResult[]): string[][] {
@@ -98,7 +75,7 @@ async function run({ filter, every, json }: Options): Promise<void> {
   if (missing !== undefined) report.note(`Only in the package's emulator: ${missing}.`);
   const launches = problems.reduce((sum, problem) => sum + problem.launches.length, 0);
   report.note(`${problems.length} problems, ${launches} launches. Conflicts: wavefronts beyond one a request.`);
-  report.finish({ missing, problems }, { json, failures: [...new Set(problems.flatMap(faultsOf))] });
+  report.finish({ missing, problems }, { json, failures: [...new Set(problems.flatMap(({ faults }) => faults))] });
 }
 
 export function addEmulators(program: Command): void {
