@@ -59,8 +59,8 @@ const larger: readonly Case[] = [
     headDim: 128,
     constants: (target) => {
       const problem = problemOf(target, 128);
-      const blocks = { ...splitConfiguration(problem, 8), ...pagedKeyBlock(problem, 16) };
-      return { ...blocks, PAGE_SIZE: 16, PACK_HEADS: true };
+      const blocks = splitConfiguration(problem, 8);
+      return { ...blocks, BLOCK_N: pagedKeyBlock(blocks.BLOCK_N, 16), PAGE_SIZE: 16, PACK_HEADS: true };
     },
   },
 ];

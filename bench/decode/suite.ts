@@ -80,6 +80,7 @@ const problemsOf = (headDim: number): Problem[] => [
 /** What the operators would launch on dense tensors. */
 function specialization({ dtype, headDim, group, pageSize, variant }: Problem): [KernelDefinition, CompileOptions] {
   const split: SplitProblem = { backend: "cuda", dtype, headDim, valueDim: headDim, terms: 1 };
+  const blocks = splitConfiguration(split, group);
   const aligned = { alignment: 16, unitStride: true };
   const keys = pageSize === undefined ? (dense as Variant) : paged(dense);
   const modified = variant ? variants[variant](keys) : keys;
@@ -89,9 +90,9 @@ function specialization({ dtype, headDim, group, pageSize, variant }: Problem): 
     {
       dtypes: { T: dtype, ...(modified.sink && { SINKS: dtype }) },
       constants: {
-        ...splitConfiguration(split, group),
+        ...blocks,
         ...headConstants(headDim, headDim),
-        ...(pageSize !== undefined && { ...pagedKeyBlock(split, pageSize), PAGE_SIZE: pageSize }),
+        ...(pageSize !== undefined && { BLOCK_N: pagedKeyBlock(blocks.BLOCK_N, pageSize), PAGE_SIZE: pageSize }),
         CAUSAL: false,
         PACK_HEADS: group > 1,
       },

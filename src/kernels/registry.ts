@@ -16,7 +16,13 @@ import {
   attentionSplitKernel,
   attentionTotalKernel,
 } from "./attention/operator.ts";
-import { pagedAttentionKernel, pagedPiecewiseKernel, rotatedPagedPiecewiseKernel } from "./attention/paged-operator.ts";
+import {
+  packedPagedAttentionKernel,
+  pagedAttentionKernel,
+  pagedForwardKernel,
+  pagedPiecewiseKernel,
+  rotatedPagedPiecewiseKernel,
+} from "./attention/paged-operator.ts";
 import {
   piecewiseBackwardKeysKernel,
   piecewiseBackwardQueriesKernel,
@@ -103,6 +109,13 @@ export const libraryKernels: Readonly<Record<string, LibraryKernel>> = Object.fr
   entry(piecewiseSplitKernel, "PiecewiseAttention over a part of the keys", { T: "f16" }, decoding),
   entry(attentionMergeKernel, "what attention gave over parts of the keys, as over all of them"),
   entry(pagedAttentionKernel, "attention over paged caches", { T: "f16" }, { ...decoding, CAUSAL: false }),
+  entry(
+    packedPagedAttentionKernel,
+    "attention over paged caches, queries of many sequences packed",
+    { T: "f16" },
+    decoding,
+  ),
+  entry(pagedForwardKernel, "attention of many queries over paged caches, forward", { T: "f16" }, wide),
   entry(
     pagedPiecewiseKernel,
     "PiecewiseAttention over paged caches",

@@ -83,10 +83,10 @@ it("blocks hold the rows; they divide pages or pages divide them, unless that wo
   const problem = { backend: "cuda", dtype: "f16", headDim: 128, valueDim: 128, terms: 1 } as const;
   const rows = (count: number) => splitConfiguration(problem, count).BLOCK_M;
   expect([1, 6, 17, 48, 1000].map(rows)).toEqual([16, 16, 32, 64, 64]);
-  const keys = (pageSize: number) => pagedKeyBlock(problem, pageSize).BLOCK_N;
+  const keys = (pageSize: number) => pagedKeyBlock(splitConfiguration(problem, 1).BLOCK_N, pageSize);
   expect([1, 16, 24, 32, 96, 64, 128, 256].map(keys)).toEqual([64, 64, 64, 64, 32, 64, 64, 64]);
-  expect(pagedKeyBlock({ ...problem, turned: true }, 64).BLOCK_N).toBe(32);
-  expect(pagedKeyBlock({ ...problem, backend: "webgpu" }, 16).BLOCK_N).toBe(16);
+  expect(splitConfiguration({ ...problem, turned: true }, 1).BLOCK_N).toBe(32);
+  expect(splitConfiguration({ ...problem, backend: "webgpu" }, 1).BLOCK_N).toBe(16);
   expect(splitConfiguration({ ...problem, headDim: 64, valueDim: 64 }, 1)).toEqual({ BLOCK_M: 16, BLOCK_N: 128 });
   expect(splitConfiguration({ ...problem, terms: 2 }, 1000)).toEqual({ BLOCK_M: 32, BLOCK_N: 64 });
   expect(splitConfiguration({ ...problem, dtype: "f32" }, 1000)).toEqual({ BLOCK_M: 16, BLOCK_N: 32 });

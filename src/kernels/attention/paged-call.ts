@@ -2,18 +2,18 @@
  * @file Host side of attention over paged caches, for any variant: checks, the form of the queries, launches. The operators name the operands and choose the
  * variant; variants' arguments become modifiers as they do for attention over tensors (modifiers.ts).
  */
-import type { KernelDefinition } from "../../dsl/index.ts";
 import type { LaunchValues, Tensor } from "../../runtime/index.ts";
 import { type ArgumentChecker, floatDTypes } from "../support/arguments.ts";
-import { headConstants } from "./configuration.ts";
+import { forwardConfiguration, headConstants } from "./configuration.ts";
 import { withPackedQueries } from "./documents.ts";
 import { type VariantFamily, variantFamily } from "./family.ts";
+import { attentionForward } from "./forward.ts";
 import { launchSplit, shouldPack } from "./launch-split.ts";
 import { keysInReach, type Modified, modifiersOf, type VariantArguments } from "./modifiers.ts";
 import { canPackHeads } from "./pack-heads.ts";
 import { type RopeAngles, type Rotation, rotationOf } from "./rope-angles.ts";
 import { attentionSplit } from "./split-kv.ts";
-import { pagedKeyBlock, pagedSplits } from "./splits.ts";
+import { fillsTiles, pagedKeyBlock, pagedSplits, splitConfiguration } from "./splits.ts";
 import { termsOf, type Variant } from "./variant.ts";
 
 /** What the operators over paged caches have in common. M, N, m and n of variants are those of the sequence: N is its context length. */
@@ -65,18 +65,25 @@ export interface PagedAttentionOutput {
   readonly lse?: Tensor;
 }
 
-type PagedFamily = VariantFamily<{ readonly variant: Variant; readonly kernel: KernelDefinition }>;
-
 /** The kernels of a variant over paged caches. */
-export const pagedFamily = (variant: Variant): PagedFamily =>
-  variantFamily(variant, (of) => ({ variant: of, kernel: attentionSplit(of) }));
+const kernelsOf = (variant: Variant) => ({
+  variant,
+  /** Where keys are split, or heads of a group share tiles. */
+  split: attentionSplit(variant),
+  /** For many queries. */
+  forward: attentionForward(variant),
+});
+type PagedKernels = ReturnType<typeof kernelsOf>;
+
+/** The kernels of a variant over paged caches, alone and modified. */
+export const pagedFamily = (variant: Variant): VariantFamily<PagedKernels> => variantFamily(variant, kernelsOf);
 
 /** A variant's operands: by parameter name, the argument's name and the tensor. */
 type Named = Readonly<Record<string, readonly [argument: string, tensor: Tensor]>>;
 
 export interface PagedCall {
   readonly check: ArgumentChecker;
-  readonly family: PagedFamily;
+  readonly family: VariantFamily<PagedKernels>;
   readonly queries: Named;
   readonly keys: Named;
   /** What else the variant reads. */
@@ -208,8 +215,8 @@ export function runPaged(call: PagedCall, args: PagedArguments): PagedAttentionO
   using modified = modifiersOf(check, { ...variants, causal });
   if (args.bias && check.size("N") < longest)
     check.fail("ARGUMENT_SHAPE", `"bias" is of ${check.size("N")} keys, but there may be ${longest}`);
-  const { variant, kernel } = family.with([...modified.modifiers, ...(cumulativeLengths ? [withPackedQueries] : [])]);
-  const rotation = "rope" in call ? rotationOf(check, rope!, termsOf(variant).length, longest) : undefined;
+  const kernels = family.with([...modified.modifiers, ...(cumulativeLengths ? [withPackedQueries] : [])]);
+  const rotation = "rope" in call ? rotationOf(check, rope!, termsOf(kernels.variant).length, longest) : undefined;
   const scale = check.number("scale", args.scale ?? headDim ** -0.5, { above: 0 });
   if (splits !== undefined) check.integer("splits", splits, 1);
 
@@ -217,7 +224,7 @@ export function runPaged(call: PagedCall, args: PagedArguments): PagedAttentionO
   const rows = shape.slice(0, -1);
   const out = check.output("out", args.out, [...rows, valueDim], dtype);
   const lse = check.device.empty(rows, "f32");
-  if (lse.size > 0) launch(call, args, { problem, variant, kernel, modified, rotation, scale, causal, out, lse });
+  if (lse.size > 0) launch(call, args, { problem, kernels, modified, rotation, scale, causal, out, lse });
   if (returnLse) return { out, lse };
   lse.dispose();
   return { out };
@@ -225,8 +232,7 @@ export function runPaged(call: PagedCall, args: PagedArguments): PagedAttentionO
 
 interface Launch {
   readonly problem: Problem;
-  readonly variant: Variant;
-  readonly kernel: KernelDefinition;
+  readonly kernels: PagedKernels;
   readonly modified: Modified;
   readonly rotation: Rotation | undefined;
   readonly scale: number;
@@ -237,7 +243,8 @@ interface Launch {
 
 /** Enqueues the kernels. */
 function launch({ check, queries, keys, own }: PagedCall, args: PagedArguments, launch: Launch): void {
-  const { problem, variant, kernel, modified, rotation, scale, causal, out, lse } = launch;
+  const { problem, modified, rotation, scale, causal, out, lse } = launch;
+  const { variant, split, forward } = launch.kernels;
   const { form, sequences, keyHeads, headDim, valueDim, pageSize, longest } = problem;
   const { valueCache: v, contextLengths, blockTables, cumulativeLengths, sinks } = args;
   const { device } = check;
@@ -253,42 +260,39 @@ function launch({ check, queries, keys, own }: PagedCall, args: PagedArguments, 
   const views = Object.entries(queries).map(([parameter, [, tensor]]) => [parameter, form.view(tensor)] as const);
   using outView = form.view(out);
   using lseView = form.view(lse);
+  const values = {
+    ...Object.fromEntries(views),
+    ...Object.fromEntries(Object.entries(keys).map(([parameter, [, tensor]]) => [parameter, tensor])),
+    ...own,
+    ...modified.values,
+    ...rotation?.values,
+    ...(sinks && { sinks }),
+    ...(cumulativeLengths && { queryStarts: cumulativeLengths.queries }),
+    v,
+    contextLengths,
+    blockTables,
+    scale,
+  };
+  const constants = {
+    ...headConstants(headDim, valueDim),
+    ...modified.constants,
+    ...rotation?.constants,
+    PAGE_SIZE: pageSize,
+    CAUSAL: causal && (cumulativeLengths !== undefined || count > 1),
+  };
   const traits = { terms: termsOf(variant).length, turned: rotation !== undefined };
-  launchSplit(
-    {
-      device,
-      kernel,
-      values: {
-        ...Object.fromEntries(views),
-        ...Object.fromEntries(Object.entries(keys).map(([parameter, [, tensor]]) => [parameter, tensor])),
-        ...own,
-        ...modified.values,
-        ...rotation?.values,
-        ...(sinks && { sinks }),
-        ...(cumulativeLengths && { queryStarts: cumulativeLengths.queries }),
-        v,
-        contextLengths,
-        blockTables,
-        scale,
-      },
-      constants: {
-        ...headConstants(headDim, valueDim),
-        ...modified.constants,
-        ...rotation?.constants,
-        ...pagedKeyBlock({ backend: device.backend, dtype: out.dtype, headDim, valueDim, ...traits }, pageSize),
-        PAGE_SIZE: pageSize,
-        CAUSAL: causal && (cumulativeLengths !== undefined || count > 1),
-      },
-      queryShape: [batch, heads, count, headDim],
-      queriesEach,
-      keyHeads,
-      valueDim,
-      ...traits,
-      splits,
-      packed,
-    },
-    outView,
-    lseView,
-  );
+  const blocksFor = { backend: device.backend, dtype: out.dtype, headDim, valueDim, ...traits };
+  if (splits === 1 && !packed && fillsTiles(queriesEach)) {
+    const blocks = forwardConfiguration(blocksFor, queriesEach);
+    const BLOCK_N = pagedKeyBlock(blocks.BLOCK_N, pageSize);
+    const options = { constants: { ...blocks, ...constants, BLOCK_N } };
+    device.launch(forward, { ...values, out: outView, lse: lseView }, options);
+  } else {
+    const BLOCK_N = pagedKeyBlock(splitConfiguration(blocksFor, 1).BLOCK_N, pageSize);
+    const queryShape = [batch, heads, count, headDim] as const;
+    const shapes = { queryShape, queriesEach, keyHeads, valueDim };
+    const call = { device, kernel: split, values, constants: { ...constants, BLOCK_N }, ...shapes, ...traits };
+    launchSplit({ ...call, splits, packed }, outView, lseView);
+  }
   for (const [, view] of views) view.dispose();
 }

@@ -3,6 +3,7 @@ import type { KernelDefinition } from "../../dsl/index.ts";
 import type { Tensor } from "../../runtime/index.ts";
 import { ArgumentChecker } from "../support/arguments.ts";
 import { dense } from "./dense.ts";
+import { withPackedQueries } from "./documents.ts";
 import { paged } from "./paged.ts";
 import { type PagedArguments, type PagedAttentionOutput, pagedFamily, runPaged } from "./paged-call.ts";
 import { piecewise } from "./piecewise.ts";
@@ -18,10 +19,12 @@ const families = {
 };
 
 export type { PagedAttentionOutput };
-export const pagedAttentionKernel: KernelDefinition = families.plain.plain.kernel;
-export const rotatedPagedAttentionKernel: KernelDefinition = families.rotated.plain.kernel;
-export const pagedPiecewiseKernel: KernelDefinition = families.piecewise.plain.kernel;
-export const rotatedPagedPiecewiseKernel: KernelDefinition = families.rotatedPiecewise.plain.kernel;
+export const pagedAttentionKernel: KernelDefinition = families.plain.plain.split;
+export const pagedForwardKernel: KernelDefinition = families.plain.plain.forward;
+export const packedPagedAttentionKernel: KernelDefinition = families.plain.with([withPackedQueries]).split;
+export const rotatedPagedAttentionKernel: KernelDefinition = families.rotated.plain.split;
+export const pagedPiecewiseKernel: KernelDefinition = families.piecewise.plain.split;
+export const rotatedPagedPiecewiseKernel: KernelDefinition = families.rotatedPiecewise.plain.split;
 
 /** Arguments of `pagedAttention`. */
 export interface PagedAttentionArguments extends PagedArguments {

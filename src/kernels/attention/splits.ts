@@ -63,6 +63,9 @@ export function defaultPagedSplits(
 export const countedPrograms = (batch: number, heads: number, rows: number): number =>
   batch * heads * ceilDiv(rows, countedQueries);
 
+/** Whether each of so many queries' tiles is filled by one head, in which case one program may walk all keys of a block (forward.ts). */
+export const fillsTiles = (queries: number): boolean => queries > countedQueries;
+
 /** Query heads share a tile (pack-heads.ts) where a head alone would leave at least half of the smallest tile empty. */
 export const packsHeads = (queries: number, group: number): boolean => group > 1 && queries <= countedQueries / 2;
 
@@ -113,13 +116,12 @@ export function splitConfiguration(problem: SplitProblem, rows: number) {
 /** Where pages are no powers of two, tiles lie within pages if they can have at least so many keys; else each row looks its page up. */
 const smallestPageTile = 32;
 
-/** Keys of a tile, for pages of this size. */
-export function pagedKeyBlock(problem: SplitProblem, pageSize: number) {
-  const { BLOCK_N } = splitConfiguration(problem, 1);
+/** Keys of a tile, for pages of this size, where it has BLOCK_N otherwise. */
+export function pagedKeyBlock(BLOCK_N: number, pageSize: number): number {
   const divisor = pageSize & -pageSize;
   // A page that is a power of two holds whole tiles, or a tile holds whole pages.
   const whole = divisor === pageSize || divisor < Math.min(smallestPageTile, BLOCK_N);
-  return { BLOCK_N: whole ? BLOCK_N : Math.min(divisor, BLOCK_N) };
+  return whole ? BLOCK_N : Math.min(divisor, BLOCK_N);
 }
 
 interface PagedShape {
