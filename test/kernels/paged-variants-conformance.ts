@@ -4,7 +4,7 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { pagedAttention } from "../../src/kernels/index.ts";
+import { attention, pagedAttention } from "../../src/kernels/index.ts";
 import type { Device, Tensor } from "../../src/runtime/index.ts";
 import { recordShare } from "../support/record-share.ts";
 import { randomValues } from "../support/rounding.ts";
@@ -78,6 +78,22 @@ export function describePagedVariants(title: string, device: () => Device, { ran
         .empty([HEADS, SEQUENCES * count, DIM], "f16")
         .permute([1, 0, 2]);
       expect(await bits(pagedAttention({ ...packed, out }))).toEqual(await bits(once));
+    });
+
+    it("gives over pages what attention gives over tensors, to the bit", async () => {
+      // A tensor of keys is a cache with one page a sequence.
+      const [count, keys] = [2, 48];
+      const [q, k, v] = [HEADS, KEY_HEADS, KEY_HEADS].map((heads, i) =>
+        random([SEQUENCES, heads, i === 0 ? count : keys, DIM], i + 1),
+      ) as [Tensor, Tensor, Tensor];
+      const lengths = integers(keys, keys - 13);
+      const sinks = random([HEADS], 4);
+      const shared = { q, causal: true, window: [20, 0], softcap: 5, sinks, splits: 2, returnLse: true } as const;
+      const blockTables = device().tensor(Int32Array.of(0, 1), { shape: [SEQUENCES, 1], dtype: "i32" });
+      const pages = { keyCache: k, valueCache: v, contextLengths: lengths, blockTables };
+      expect(await bits(pagedAttention({ ...shared, ...pages }))).toEqual(
+        await bits(attention({ ...shared, k, v, keyLengths: lengths })),
+      );
     });
 
     it("names the argument of a variant that is wrong", () => {
