@@ -1,6 +1,6 @@
 /** The default numbers of splits, against FlagAttention's rules worked out by hand, and the blocks for pages of any size. */
 import { describe, expect, it } from "vitest";
-import { keysInReach } from "../../src/kernels/attention/modifiers.ts";
+import { keysWithinWindow } from "../../src/kernels/attention/modifiers.ts";
 import {
   countedPrograms,
   defaultPagedSplits,
@@ -66,11 +66,11 @@ it("of a window, only the keys in reach count", () => {
     values: { windowLeft: left },
     constants: { WINDOW_LEFT: true, SINK_TOKENS },
   });
-  expect(keysInReach(window(127), 1, 10_000)).toBe(128);
-  expect(keysInReach(window(127), 20, 10_000)).toBe(147);
-  expect(keysInReach(window(127), 20, 100)).toBe(100);
-  expect(keysInReach(window(127, true), 1, 10_000)).toBe(10_000);
-  expect(keysInReach({ values: {}, constants: {} }, 1, 10_000)).toBe(10_000);
+  expect(keysWithinWindow(window(127), 1, 10_000)).toBe(128);
+  expect(keysWithinWindow(window(127), 20, 10_000)).toBe(147);
+  expect(keysWithinWindow(window(127), 20, 100)).toBe(100);
+  expect(keysWithinWindow(window(127, true), 1, 10_000)).toBe(10_000);
+  expect(keysWithinWindow({ values: {}, constants: {} }, 1, 10_000)).toBe(10_000);
 });
 
 it("heads share tiles where one head would fill at most half of the smallest", () => {

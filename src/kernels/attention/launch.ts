@@ -20,7 +20,7 @@ import { type VariantFamily, variantFamily } from "./family.ts";
 import { attentionForward } from "./forward.ts";
 import { launchBiasGradient, launchSinksGradient } from "./launch-gradients.ts";
 import { launchSplit, shouldPack } from "./launch-split.ts";
-import { keysInReach, modifiersOf, type VariantArguments } from "./modifiers.ts";
+import { keysWithinWindow, modifiersOf, type VariantArguments } from "./modifiers.ts";
 import { canPackHeads } from "./pack-heads.ts";
 import { piecewise } from "./piecewise.ts";
 import { attentionSplit } from "./split-kv.ts";
@@ -209,7 +209,7 @@ function planOf(call: Call, splits: number | undefined) {
   const programs = packed
     ? countedPrograms(batch, keyHeads, (queries * heads) / keyHeads)
     : countedPrograms(batch, heads, queries);
-  const reach = keysInReach(call, queries, keys);
+  const reach = keysWithinWindow(call, queries, keys);
   return { packed, splits: splits ?? defaultSplits(programs, reach, processors[check.device.backend]) };
 }
 

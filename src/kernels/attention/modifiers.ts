@@ -82,7 +82,7 @@ export function modifiersOf(check: ArgumentChecker, args: VariantArguments & { r
 }
 
 /** How many of a sequence's keys its `queries` may see: not more than the bound of a window on the left leaves of `keys`. */
-export function keysInReach(
+export function keysWithinWindow(
   { values, constants }: { readonly values: LaunchValues; readonly constants: Readonly<Record<string, unknown>> },
   queries: number,
   keys: number,

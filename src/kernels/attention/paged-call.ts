@@ -9,7 +9,7 @@ import { withPackedQueries } from "./documents.ts";
 import { type VariantFamily, variantFamily } from "./family.ts";
 import { attentionForward } from "./forward.ts";
 import { launchSplit, shouldPack } from "./launch-split.ts";
-import { keysInReach, type Modified, modifiersOf, type VariantArguments } from "./modifiers.ts";
+import { keysWithinWindow, type Modified, modifiersOf, type VariantArguments } from "./modifiers.ts";
 import { canPackHeads } from "./pack-heads.ts";
 import { type RopeAngles, type Rotation, rotationOf } from "./rope-angles.ts";
 import { attentionSplit } from "./split-kv.ts";
@@ -253,7 +253,7 @@ function launch({ check, queries, keys, own }: PagedCall, args: PagedArguments, 
   const queriesEach = cumulativeLengths ? Math.ceil(count / Math.max(1, sequences)) : count;
   const packable = canPackHeads(variant);
   const packed = cumulativeLengths ? packable && heads > keyHeads : shouldPack(packable, [0, heads, count], keyHeads);
-  const keysEach = keysInReach(modified, queriesEach, longest);
+  const keysEach = keysWithinWindow(modified, queriesEach, longest);
   const shapeEach = { queryShape: [sequences, heads, queriesEach, headDim], keyHeads, pageSize } as const;
   const splits = args.splits ?? pagedSplits(device.backend, { ...shapeEach, keys: keysEach, packed });
 
