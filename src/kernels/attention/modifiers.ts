@@ -157,13 +157,22 @@ const alibi: Part = (check, { alibiSlopes }) =>
     ? undefined
     : { modifier: withAlibi, values: { alibiSlopes: check.tensor("alibiSlopes", alibiSlopes, ["Hq"], ["f32"]) } };
 
-const bias: Part = (check, { bias, cumulativeLengths }) => {
-  if (bias === undefined) return undefined;
-  if (cumulativeLengths)
+/** @throws ArgumentError `ARGUMENT_VALUE`. */
+export function refusePackedBias(
+  check: ArgumentChecker,
+  { bias, cumulativeLengths }: { readonly bias?: Tensor; readonly cumulativeLengths?: object },
+): void {
+  if (bias && cumulativeLengths)
     check.fail(
       "ARGUMENT_VALUE",
       `"bias" and "cumulativeLengths" cannot be combined: a bias over all packed rows would be mostly unused`,
     );
+}
+
+const bias: Part = (check, args) => {
+  const { bias } = args;
+  if (bias === undefined) return undefined;
+  refusePackedBias(check, args);
   check.tensor("bias", bias, ["bias batch", "bias heads", "bias queries", "N"], floatDTypes);
   const full = ["B", "Hq", "M", "N"].map((name) => check.size(name));
   if (bias.shape.some((size, i) => size !== full[i] && (size !== 1 || i === 3)))

@@ -9,7 +9,7 @@ import { withPackedQueries } from "./documents.ts";
 import { type VariantFamily, variantFamily } from "./family.ts";
 import { attentionForward } from "./forward.ts";
 import { launchSplit, shouldPack } from "./launch-split.ts";
-import { keysWithinWindow, type Modified, modifiersOf, type VariantArguments } from "./modifiers.ts";
+import { keysWithinWindow, type Modified, modifiersOf, refusePackedBias, type VariantArguments } from "./modifiers.ts";
 import { canPackHeads } from "./pack-heads.ts";
 import { type RopeAngles, type Rotation, rotationOf } from "./rope-angles.ts";
 import { attentionSplit } from "./split-kv.ts";
@@ -182,13 +182,9 @@ function checkOperands({ check, queries, keys }: PagedCall, args: PagedArguments
 }
 
 /** @throws ArgumentError */
-function checkPacked(check: ArgumentChecker, { cumulativeLengths, bias }: PagedArguments): void {
-  if (bias)
-    check.fail(
-      "ARGUMENT_VALUE",
-      `"bias" and "cumulativeLengths" cannot be combined: a bias over all packed rows would be mostly unused`,
-    );
-  const { queries, keys } = (cumulativeLengths ?? {}) as { queries: Tensor; keys?: unknown };
+function checkPacked(check: ArgumentChecker, args: PagedArguments): void {
+  refusePackedBias(check, args);
+  const { queries, keys } = (args.cumulativeLengths ?? {}) as { queries: Tensor; keys?: unknown };
   if (keys !== undefined)
     check.fail(
       "ARGUMENT_VALUE",
