@@ -8,6 +8,7 @@ export * from "./canonicalize.ts";
 export * from "./cse.ts";
 export * from "./dce.ts";
 export * from "./licm.ts";
+export * from "./mask-bound.ts";
 export * from "./memory-access.ts";
 export * from "./optimize.ts";
 export * from "./partial-sums.ts";

@@ -90,14 +90,15 @@ export interface PointerAccess {
   readonly width: number;
 }
 
-/** The axis with the widest groups. */
-export function pointerAccess(pointer: Value, mask: Value | undefined, analysis: AxisAnalysis): PointerAccess {
+/** The axis with the widest groups, if all the masks must hold. */
+export function pointerAccess(pointer: Value, masks: readonly Value[], analysis: AxisAnalysis): PointerAccess {
   const address = analysis.of(pointer);
-  const masked = mask ? analysis.of(mask).constancy : undefined;
+  const masked = masks.map((mask) => analysis.of(mask).constancy);
   let best: PointerAccess = { axis: null, width: 1 };
   for (const axis of shapeOf(pointer.type).keys()) {
     const aligned = Math.max(1, address.divisibility[axis]! / unitOf(pointer));
-    const width = Math.min(address.contiguity[axis]!, aligned, masked?.[axis] ?? largestDivisor);
+    const alike = masked.map((constancy) => constancy[axis]!);
+    const width = Math.min(address.contiguity[axis]!, aligned, largestDivisor, ...alike);
     if (width > best.width) best = { axis, width };
   }
   return best;

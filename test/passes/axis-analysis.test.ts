@@ -269,7 +269,7 @@ describe("accesses", () => {
          %r = load %q, %mask : tile<64xf16>`,
       );
       const [pointer, mask] = resultOf(kernel).operands;
-      return pointerAccess(pointer!, mask, analyzeAxes(kernel));
+      return pointerAccess(pointer!, mask ? [mask] : [], analyzeAxes(kernel));
     };
     expect(width("%n", 0)).toEqual({ axis: 0, width: 8 });
     expect(width("%n", 4)).toEqual({ axis: 0, width: 4 });

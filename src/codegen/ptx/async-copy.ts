@@ -3,9 +3,10 @@
  * the elements that the tile's layout gives it, in the widest pieces that lie side by side in both memories. What is masked out or lies
  * outside a view becomes 0: the instruction reads fewer bytes than it writes and fills up with zeros.
  */
-import { type Operation, shapeOf } from "../../ir/index.ts";
+import { type Operation, shapeOf, type Value } from "../../ir/index.ts";
 import type { LinearLayout } from "../../layout/index.ts";
 import { bytesOf, groupAccesses } from "./access.ts";
+import { boundedElements } from "./bounded-mask.ts";
 import { ownerGuard } from "./coordinates.ts";
 import {
   divisorOf,
@@ -47,26 +48,38 @@ export interface CopyPiece {
   readonly bytes: number;
 }
 
-/**
- * The source of a load whose operands have been lowered, for the given registers of its layout (all if missing); undefined for a load that
- * has no such copy.
- */
+/** Which form of a load's source is asked for. */
+export interface CopyForm {
+  /** The registers of its layout; all if missing. */
+  readonly registers?: readonly number[];
+  readonly motion?: Motion | undefined;
+  /** Whether a bound in the mask of a load through pointers becomes a count of elements. */
+  readonly bounded?: boolean;
+}
+
+/** Whether a load has such a copy at all. */
+export const isCopyable = ({ operands: [from], results: [tile] }: Operation): boolean =>
+  from!.type.dtype !== "bool" && shapeOf(tile!.type).length === 2;
+
+/** The source of a copyable load whose operands have been lowered; undefined for one that has no copy of this form. */
 export function copySource(
   lowering: Lowering,
   load: Operation,
-  registers?: readonly number[],
-  motion?: Motion,
+  { registers, motion, bounded = false }: CopyForm = {},
 ): CopySource | undefined {
   const { emitter } = lowering;
   const [first, ...rest] = load.operands;
   const kind = first!.type.dtype;
-  if (kind === "bool" || shapeOf(load.results[0]!.type).length !== 2) return undefined;
   if (load.opcode === "view_load") return { kind, ...copyWindow(lowering, load, registers, motion) };
   const pick = (list: readonly Element[]) => (registers ? registers.map((register) => list[register]!) : list);
-  const [mask, other] = rest.map((value) => pick(lowering.tile(value).elements(emitter)));
+  const elementsOf = (value: Value) => pick(lowering.tile(value).elements(emitter));
+  const [mask, other] = rest;
   // Only zeros come for free.
-  if (other?.some((element) => !isZero(element))) return undefined;
-  return { kind, addresses: pick(lowering.tile(first!).elements(emitter)), masks: mask, remaining: undefined };
+  if (other && elementsOf(other).some((element) => !isZero(element))) return undefined;
+  const addresses = elementsOf(first!);
+  if (!bounded) return { kind, addresses, masks: mask && elementsOf(mask), remaining: undefined };
+  const parts = mask && boundedElements(lowering, mask);
+  return parts && { kind, addresses, masks: parts.masks && pick(parts.masks), remaining: pick(parts.remaining) };
 }
 
 const isZero = (element: Element): boolean =>

@@ -15,7 +15,15 @@ import { type Operation, shapeOf, type Value } from "../../ir/index.ts";
 import { conversionBetween, type LinearLayout, layoutOfTranspose } from "../../layout/index.ts";
 import { findPrefetches, type Prefetch } from "../../passes/index.ts";
 import { bytesOf } from "./access.ts";
-import { type CopyPiece, type CopySource, copySource, issueCopy, planCopy } from "./async-copy.ts";
+import {
+  type CopyForm,
+  type CopyPiece,
+  type CopySource,
+  copySource,
+  isCopyable,
+  issueCopy,
+  planCopy,
+} from "./async-copy.ts";
 import { readsStaged, stagedMemory } from "./dot.ts";
 import { divisorOf, type Element, floatImmediate, isInteger, operandOf, registerOf } from "./element.ts";
 import type { Emitter } from "./emitter.ts";
@@ -25,12 +33,13 @@ import { type Entries, Lookups, lowerSlice } from "./lookups.ts";
 import type { Lowering } from "./lowering.ts";
 import { UNKNOWN_ROOT } from "./roots.ts";
 import { SHARED_ALIGNMENT, type StagedPlace, type StagedTile, sharedStart } from "./shared.ts";
-import type { Motion } from "./views.ts";
 
 /** A load with its place: in a ring of the pipeline's depth or alone. */
 interface Stream {
   readonly prefetch: Prefetch;
   readonly pieces: readonly CopyPiece[];
+  /** See CopyForm. */
+  readonly bounded: boolean;
   readonly layout: LinearLayout;
   readonly memory: LinearLayout;
   readonly bytes: number;
@@ -111,23 +120,29 @@ function otherBytes(lowering: Lowering, loop: Operation, streams: readonly Candi
   return bytes;
 }
 
-type Candidate = Pick<Stream, "prefetch" | "pieces" | "layout" | "memory" | "bytes" | "kind">;
+type Candidate = Pick<Stream, "prefetch" | "pieces" | "bounded" | "layout" | "memory" | "bytes" | "kind">;
 
 function describe(lowering: Lowering, loop: Operation, prefetch: Prefetch, range: LoopRange): Candidate | undefined {
   const { emitter } = lowering;
   const value = prefetch.load.results[0]!;
   const layout = lowering.layoutOf(value)!;
   const kind = value.type.dtype;
+  if (!isCopyable(prefetch.load)) return undefined;
   // Exchanging what addresses are made of would take more barriers than the pipeline saves.
   if (prefetch.slice.some((operation) => exchanges(lowering, operation))) return undefined;
   const lookups = new Lookups(lowering, loop.blocks[0]!.parameters[0]!, [prefetch], range.from);
-  const source = sourceAt(lowering, loop, prefetch, range.from, lookups.now);
-  if (!source) return undefined;
   const memory = stagedMemory(kind, layout, readerLayout(lowering, prefetch));
-  const pieces = planCopy(emitter, source, layout, memory);
+  const plan = (bounded: boolean): CopyPiece[] | undefined => {
+    const source = sourceAt(lowering, loop, prefetch, range.from, lookups.now, { bounded });
+    return source && planCopy(emitter, source, layout, memory);
+  };
+  let pieces = plan(false);
+  const fewer = pieces?.every(({ bytes }) => bytes === emitter.target.maxVectorBytes) ? undefined : plan(true);
+  const bounded = fewer !== undefined && !(pieces && pieces.length <= fewer.length);
+  if (bounded) pieces = fewer;
   if (!pieces) return undefined;
   const bytes = Math.ceil((bytesOf(kind) << layout.outBits) / SHARED_ALIGNMENT) * SHARED_ALIGNMENT;
-  return { prefetch, pieces, layout, memory, bytes, kind };
+  return { prefetch, pieces, bounded, layout, memory, bytes, kind };
 }
 
 const exchanges = (lowering: Lowering, { opcode, operands: [value], results: [result] }: Operation): boolean =>
@@ -155,11 +170,10 @@ function sourceAt(
   { load, slice }: Prefetch,
   index: Element,
   entries: Entries,
-  registers?: readonly number[],
-  motion?: Motion,
+  form: CopyForm,
 ): CopySource | undefined {
   lowerSlice(lowering, [loop.blocks[0]!.parameters[0]!, index], slice, entries);
-  return copySource(lowering, load, registers, motion);
+  return copySource(lowering, load, form);
 }
 
 interface Plan {
@@ -463,14 +477,14 @@ export class Pipeline {
   }
 
   #sourceOf(stream: Stream, index: Element): CopySource {
-    const { prefetch, pieces } = stream;
+    const { prefetch, pieces, bounded } = stream;
     const { step } = this.#range;
     const registers = pieces.map(({ register }) => register);
     const origin = this.#origins.get(stream);
     const distances = isInteger(step) ? prefetch.motion?.map((growth) => growth * Number(step)) : undefined;
     const motion = distances && { distances, ...(origin && { origin }) };
     const { now } = this.#lookups.get(lookupKey(stream))!;
-    return sourceAt(this.#lowering, this.#loop, prefetch, index, now, registers, motion)!;
+    return sourceAt(this.#lowering, this.#loop, prefetch, index, now, { registers, motion, bounded })!;
   }
 }
 

@@ -23,7 +23,7 @@ import {
   mmaLayout,
   vectorWidth,
 } from "../../layout/index.ts";
-import { analyzeAxes, pointerAccess, viewAccess } from "../../passes/index.ts";
+import { analyzeAxes, boundedMask, pointerAccess, viewAccess } from "../../passes/index.ts";
 import { fmaLayout, planDot, warpGrid } from "./dot-plan.ts";
 import { scanLayout } from "./scan.ts";
 import type { TargetInfo } from "./target.ts";
@@ -124,7 +124,10 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
     const shape = shapeOf(operands[0]!.type);
     if (shape.length === 0) return undefined;
     const mask = opcode === "load" ? operands[1] : operands[2];
-    const { axis, width } = pointerAccess(operands[0]!, mask, analysis);
+    // What a dot alone reads is copied, for which a bound makes no difference (bounded-mask.ts).
+    const bounded = run && mask ? boundedMask(mask) : undefined;
+    const masks = bounded?.rest ?? (mask ? [mask] : []);
+    const { axis, width } = pointerAccess(operands[0]!, masks, analysis);
     return coalesced(shape, Math.min(width, widest(dtype)), axis ?? shape.length - 1, run);
   };
 

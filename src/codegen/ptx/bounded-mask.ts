@@ -1,0 +1,43 @@
+/**
+ * @file How many elements the bound in a mask leaves from each one on (src/passes/mask-bound.ts): what a copy of several elements needs to know. So
+ * a gather with a bound that nobody knows to be a multiple of anything is still copied in wide pieces.
+ */
+import type { Value } from "../../ir/index.ts";
+import { boundedMask } from "../../passes/index.ts";
+import type { Element } from "./element.ts";
+import { boolAnd } from "./elementwise.ts";
+import { subtractIntegers } from "./integers.ts";
+import type { Lowering } from "./lowering.ts";
+import { Tile } from "./tile.ts";
+
+/** For each register of the mask's layout. */
+export interface MaskElements {
+  /** What the mask asks besides the bound; undefined for nothing. */
+  readonly masks: readonly Element[] | undefined;
+  /** The bound minus what is compared with it: that many elements exist from this one on, if it grows by 1 from each to the next. */
+  readonly remaining: readonly Element[];
+}
+
+/** Undefined where the mask has no bound. */
+export function boundedElements(lowering: Lowering, mask: Value): MaskElements | undefined {
+  const { emitter, values } = lowering;
+  const parts = boundedMask(mask);
+  if (!parts) return undefined;
+  const { compare, spread } = parts;
+  const rest = parts.rest.map((part) => lowering.tile(part).elements(emitter));
+  const [compared, bound] = compare.operands.map((value) => lowering.tile(value).elements(emitter));
+  const difference = compared!.map((element, i) => subtractIntegers(emitter, bound![i]!, element, "i32"));
+  // The difference goes the way of the comparison's result.
+  const way = [compare, ...spread].map(({ results }) => results[0]!);
+  const saved = way.map((value) => values.get(value));
+  values.set(way[0]!, Tile.ofElements("i32", lowering.layoutOf(way[0]!), difference));
+  for (const operation of spread) lowering.lowerOperation(operation);
+  const remaining = lowering.tile(way.at(-1)!).elements(emitter);
+  way.forEach((value, i) => {
+    if (saved[i]) values.set(value, saved[i]);
+    else values.delete(value);
+  });
+  const all = (register: number): Element =>
+    rest.reduce<Element>((both, list) => boolAnd(emitter, both, list[register]!), true);
+  return { masks: rest.length === 0 ? undefined : remaining.map((_, register) => all(register)), remaining };
+}
