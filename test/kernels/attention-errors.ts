@@ -40,6 +40,15 @@ export interface AttentionProblem extends AttentionCase {
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, extent) => product * extent, 1);
 export const dropoutSeed = 0x1234_5678_9abc_def0n;
 
+const slowNumbers = new Map<bigint, number>();
+
+/** Dropout's number at a counter beyond 32 bits. Slow to compute, and asked for again by every pass of every problem. */
+function slowRand(counter: bigint): number {
+  const number = slowNumbers.get(counter) ?? tritonRand(dropoutSeed, counter, 6, 64);
+  slowNumbers.set(counter, number);
+  return number;
+}
+
 /** The dropout of a problem as the reference takes it. */
 export function dropoutOf(c: AttentionProblem, offset: bigint): AttentionExtras["dropout"] {
   if (c.dropout === undefined) return undefined;
@@ -48,7 +57,7 @@ export function dropoutOf(c: AttentionProblem, offset: bigint): AttentionExtras[
   const random =
     offset < 2n ** 31n
       ? (index: number) => fastTritonRand(key, Number(offset) + index, 6)
-      : (index: number) => tritonRand(dropoutSeed, offset + BigInt(index), 6, 64);
+      : (index: number) => slowRand(offset + BigInt(index));
   const indexOf = (b: number, h: number, m: number, n: number) => ((b * c.queryHeads + h) * c.queries + m) * c.keys + n;
   return { probability, keep: (b, h, m, n) => random(indexOf(b, h, m, n)) > probability };
 }
