@@ -4,7 +4,7 @@
 import type { Command } from "commander";
 import { type GridSizes, gridFamilies, gridSizes, gridUnits } from "../../test/kernels/flag-attention-grid.ts";
 import { runChild } from "../support/child.ts";
-import { journalOption, oneOf, oneOrMoreOf, positive, positiveInteger } from "../support/options.ts";
+import { journalOption, notNegative, oneOf, oneOrMoreOf, positiveInteger } from "../support/options.ts";
 import { Report } from "../support/report.ts";
 import { type BackendName, backendNames, type GridInput, type GridResult, type UnitResult } from "./measured.ts";
 
@@ -98,7 +98,7 @@ export function addGrid(program: Command): void {
     )
     .option("--filter <text>", "only units whose family and title contain this", "")
     .option("--every <n>", "only every n-th of them", positiveInteger, 1)
-    .option("--minutes <n>", "begin no unit after so many minutes", positive)
+    .option("--minutes <n>", "begin no unit after so many minutes; 0: report the journal alone", notNegative)
     .addOption(journalOption())
     .option("--json <file>", "also write the results here")
     .action(run);

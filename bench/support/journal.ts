@@ -22,6 +22,10 @@ export class Journal<Result> {
     }
   }
 
+  knows(key: object): boolean {
+    return this.#known.has(JSON.stringify(key));
+  }
+
   /**
    * What an earlier run found under `key`, or else what `measure` finds now: plain data that JSON can hold. The key says all that the result
    * depends on. What `measure` throws is not written down.
