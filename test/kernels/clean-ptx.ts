@@ -9,6 +9,8 @@ import { runEmulated } from "../emulator/run.ts";
 import { noPtxemu, type PtxLaunch, runPtxemu } from "../ptx/ptxemu.ts";
 import { make } from "./attention-backward-cases.ts";
 import { type AttentionProblem, errorShares } from "./attention-errors.ts";
+import { make as variant } from "./attention-variants-cases.ts";
+import { errorShares as variantShares } from "./attention-variants-errors.ts";
 import { makePagedCase } from "./paged-cases.ts";
 import { pagedErrorShares } from "./paged-errors.ts";
 import { PtxEmulatorDevice } from "./ptx-device.ts";
@@ -79,6 +81,12 @@ const families: Record<
   rotated: (c, device) => rotatedErrorShares(device, makeRotated({ ...c, ...lengths, splits: 1 })),
   "rotated piecewise": (c, device) =>
     rotatedErrorShares(device, makeRotated({ ...c, ...lengths, splits: 1, threshold: 70 })),
+  "window, sinks": (c, device) =>
+    variantShares(device, variant({ ...c, ...lengths, window: [60, c.causal ? 0 : 30], sinkTokens: 3, sinks: true })),
+  "soft-capping, ALiBi, bias": (c, device) =>
+    variantShares(device, variant({ ...c, ...lengths, softcap: 20, alibi: true, bias: [true, true, true] })),
+  "packed documents": (c, device) =>
+    variantShares(device, variant({ ...c, ...lengths, documents: { queries: [90, 50], keys: [120, 71] } })),
   "split-KV": (c, device) => errorShares(device, splitOf(c), { gradients: false }),
   "split-KV piecewise": (c, device) => errorShares(device, splitOf({ ...c, threshold: 70 }), { gradients: false }),
   paged: (c, device) =>
