@@ -24,6 +24,26 @@ export function describeAttention(title: string, device: () => Device): void {
       expect(await run()).toEqual(await run());
     });
 
+    it("loses nothing from tile to tile where no logit grows", async () => {
+      // All logits of a row are alike and large, and all values 1: the output is 1, and lse the logit plus log(keys).
+      const [queries, keys, dim, scale] = [16, 8192, 16, 8];
+      const firstChannel = (rows: number, value: (row: number) => number) =>
+        device().tensor(
+          Float32Array.from({ length: rows * dim }, (_, i) => (i % dim === 0 ? value(i / dim) : 0)),
+          { shape: [1, 1, rows, dim], dtype: "f16" },
+        );
+      const [q, k] = [firstChannel(queries, (row) => 1 + row / 16), firstChannel(keys, () => 125.5)];
+      const v = device().tensor(new Float32Array(keys * dim).fill(1), { shape: [1, 1, keys, dim], dtype: "f16" });
+      const { out, lse } = attention({ q, k, v, scale, returnLse: true, splits: 1 });
+      // The weights and the quotient are rounded to f16, and not one of the kernel's roundings of a logit happens once a tile.
+      for (const x of (await out.read()) as Float32Array) expect(Math.abs(x - 1)).toBeLessThanOrEqual(2 * 2 ** -11);
+      for (const [row, x] of ((await lse!.read()) as Float32Array).entries()) {
+        const expected = (1 + row / 16) * 125.5 * scale + Math.log(keys);
+        // Rounded are log2(e), factor, shift, lse to base 2, log(2), and lse.
+        expect(Math.abs(x - expected)).toBeLessThanOrEqual(6 * 2 ** -24 * expected);
+      }
+    });
+
     it("takes BTHD tensors by their strides and writes into a given strided tensor", async () => {
       const [heads, length, dim] = [3, 21, 16];
       const values = [1, 2, 3].map((seed) => randomValues("f32", heads * length * dim, seed));

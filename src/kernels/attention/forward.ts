@@ -42,11 +42,10 @@ export function attendRows(
 ): { readonly out: Tile<"f32", readonly [BlockM, Dim<"VALUE_DIM">]>; readonly lse: Tile<"f32", readonly [BlockM]> } {
   const { BLOCK_M, VALUE_DIM } = context.c;
   const { factor, walk } = scoresOf(context, kept, at);
-  // Finite, so that it takes no row from -inf.
-  const slack = tl.minimum(tl.div(mostGrowth, factor), -lowest);
+  const slack = tl.div(mostGrowth, factor);
   const { max, sum, acc } = walk(
     {
-      max: tl.full([BLOCK_M], Number.NEGATIVE_INFINITY, "f32"),
+      max: tl.full([BLOCK_M], lowest, "f32"),
       sum: tl.zeros([BLOCK_M], "f32"),
       acc: tl.zeros([BLOCK_M, VALUE_DIM], "f32"),
     },
@@ -55,7 +54,8 @@ export function attendRows(
       const grows = lazy && largest.gt(s.max.add(slack));
       const max = grows ? tl.where(grows, largest, s.max) : tl.maximum(s.max, largest);
       const shift = shiftOf(max, factor);
-      const rescale = tl.exp2(s.max.fma(factor, shift.neg()));
+      // 1 where nothing has grown: s.max · factor - shift would be what rounding leaves, once more in every tile.
+      const rescale = tl.exp2(s.max.sub(max).mul(factor));
       const weights = tl.exp2(tile.logits.fma(factor, shift.neg().perRow()));
       const rescaled = s.acc.mul(rescale.perRow());
       const acc = grows ? tl.where(grows.perRow(), rescaled, s.acc) : rescaled;
@@ -67,9 +67,8 @@ export function attendRows(
   );
 
   const sink = sinkOf(context, kept, at);
-  const exponent = sink ? tl.maximum(max.mul(factor), sink) : max.mul(factor);
-  const shift = tl.where(exponent.eq(Number.NEGATIVE_INFINITY), 0, exponent);
-  const rescale = sink ? tl.exp2(max.fma(factor, shift.neg())) : tl.full([BLOCK_M], 1, "f32");
+  const shift = sink ? tl.maximum(shiftOf(max, factor), sink) : shiftOf(max, factor);
+  const rescale = sink ? tl.exp2(shiftOf(max, factor).sub(shift)) : tl.full([BLOCK_M], 1, "f32");
   const total = sink ? sum.fma(rescale, tl.exp2(sink.sub(shift))) : sum;
   // A query that sees no key has sum 0.
   const divisor = tl.where(total.eq(0), 1, total);
@@ -93,10 +92,10 @@ function sinkOf(
 /** By how much exponents to base 2 may grow: weights then reach 2^8, which f16 holds as exactly as 1. */
 const mostGrowth = 8;
 
-/** The lowest finite f32. */
+/** The lowest finite f32: the largest logit of a query that has seen no key yet. */
 const lowest = -(2 ** 128 - 2 ** 104);
 
-/** max · factor, but finite for a query that has seen no key yet: so that its weights become 2^(-inf + x) = 0 and not 2^(-inf + inf). */
+/** max · factor, but finite in any case: so that weights of keys that are not seen become 2^(-inf - x) = 0 and not 2^(-inf + inf). */
 function shiftOf(max: Tile<"f32", readonly [BlockM]>, factor: Scalar<"f32">): Tile<"f32", readonly [BlockM]> {
   return tl.maximum(max.mul(factor), lowest);
 }
