@@ -186,6 +186,58 @@ describe("control flow", () => {
       out: tensor(new Float32Array(16)),
     });
   });
+
+  test("tiles of blocks one after the other and within each other, which may share variables", async () => {
+    // Numbers are no names: variables for values that are made alike are called alike.
+    const [before, once, twice, after, left, right] = [100, 200, 300, 400, 500, 600] as const;
+    /** `to`: a quotient, which is kept because its row's extreme is needed first, plus that extreme. */
+    const quotient = (to: number, of: string, divisor: string, kind: string) => `
+      %${to + 1} = add ${of}, %start : tile<8x64xi32>
+      %${to + 2} = div %${to + 1}, ${divisor} : tile<8x64xi32>
+      %${to + 3} = reduce %${to + 2} {axis = 1, kind = "${kind}"} : tile<8xi32>
+      %${to + 4} = expand_dims %${to + 3} {axis = 1} : tile<8x1xi32>
+      %${to + 5} = broadcast %${to + 4} {shape = [8, 64]} : tile<8x64xi32>
+      %${to} = add %${to + 2}, %${to + 5} : tile<8x64xi32>`;
+    const text = `kernel blocks(%x: view<i32, 2>, %out: view<i32, 2>) {
+      %zero = constant 0 : i32
+      %one = constant 1 : i32
+      %three = constant 3 : i32
+      %twos = constant 2 : tile<8x64xi32>
+      %threes = constant 3 : tile<8x64xi32>
+      %start = view_load %x, %zero, %zero {inBounds = [true, true]} : tile<8x64xi32>
+      %all = loop %n = %zero to %three step %one with (%acc = %start) {
+        ${quotient(before, "%acc", "%twos", "max")}
+        %inner = loop %m = %zero to %three step %one with (%sum = %${before}) {
+          ${quotient(once, "%sum", "%threes", "min")}
+          ${quotient(twice, `%${once}`, "%twos", "max")}
+          %1 = sub %${twice}, %${before} : tile<8x64xi32>
+          %2 = sub %1, %${once} : tile<8x64xi32>
+          yield %2
+        }
+        ${quotient(after, "%inner", "%threes", "max")}
+        %first = compare %n, %zero {predicate = "eq"} : bool
+        %chosen = if %first {
+          ${quotient(left, `%${after}`, "%twos", "min")}
+          %1 = sub %${left}, %${before} : tile<8x64xi32>
+          yield %1
+        } else {
+          ${quotient(right, `%${before}`, "%threes", "max")}
+          %1 = add %${right}, %${after} : tile<8x64xi32>
+          yield %1
+        }
+        %1 = mul %chosen, %${after} : tile<8x64xi32>
+        yield %1
+      }
+      view_store %out, %all, %zero, %zero {inBounds = [true, true]}
+    }`;
+    await everywhere(text, {
+      x: tensor(
+        Int32Array.from({ length: 512 }, (_, i) => ((i * 7919) % 1000) - 300),
+        [8, 64],
+      ),
+      out: tensor(new Int32Array(512), [8, 64]),
+    });
+  });
 });
 
 describe("across threads", () => {

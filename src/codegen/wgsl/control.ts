@@ -27,12 +27,14 @@ interface Carried {
   readonly body: Block;
 }
 
-/** Generates code for the operations of a block, up to its `yield`. */
-export function emitBlock(generator: Generator, block: Block, carried?: Carried): void {
-  generator.enter(block);
-  for (const operation of block.operations)
-    if (operation.opcode !== "yield") emitOperation(generator, operation, carried);
-  generator.groups.flushAll();
+/** Generates the code of a block; `finish` makes that of its `yield`. */
+export function emitBlock(generator: Generator, block: Block, finish?: () => void, carried?: Carried): void {
+  generator.inBlock(block, () => {
+    for (const operation of block.operations)
+      if (operation.opcode !== "yield") emitOperation(generator, operation, carried);
+    generator.groups.flushAll();
+    finish?.();
+  });
 }
 
 function emitOperation(generator: Generator, operation: Operation, carried: Carried | undefined): void {
@@ -162,8 +164,8 @@ function emitLoop(generator: Generator, loop: Operation): void {
     };
     generator.storages.set(variable!, counterStorage);
     for (const [i, parameter] of parameters.entries()) bindPlace(generator, parameter, places[i]!, writer.depth);
-    emitBlock(generator, body, { parameters, places, body });
-    assignAll(generator, terminator(body).operands, places, parameters);
+    const assign = () => assignAll(generator, terminator(body).operands, places, parameters);
+    emitBlock(generator, body, assign, { parameters, places, body });
   });
   for (const [i, result] of loop.results.entries()) bindPlace(generator, result, places[i]!, writer.depth);
 }
@@ -287,10 +289,8 @@ function emitIf(generator: Generator, operation: Operation): void {
   writer.source(operation.location);
   const condition = uniformScalar(generator, operation.operands[0]!);
   const places = operation.results.map((result) => declarePlace(generator, result));
-  const arm = (block: Block) => () => {
-    emitBlock(generator, block);
-    assignAll(generator, terminator(block).operands, places, []);
-  };
+  const arm = (block: Block) => () =>
+    emitBlock(generator, block, () => assignAll(generator, terminator(block).operands, places, []));
   const second = operation.blocks[1]!;
   const empty = second.operations.length === 1 && terminator(second).operands.length === 0;
   writer.nest(`if (${condition})`, arm(operation.blocks[0]!), empty ? undefined : arm(second));

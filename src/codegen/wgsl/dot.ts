@@ -188,7 +188,25 @@ class DotEmitter {
     );
   }
 
+  /** Puts the piece at a row and column into the storage. */
   #close(row: Expr, column: Expr, sums: readonly (readonly Expr[])[]): void {
+    const { writer, capabilities } = this.#generator;
+    const [rows, columns] = this.#storage.distribution.extents as [number, number];
+    const [down, across] = [rows / this.#rows, columns / this.#columns];
+    if (down * across > dotTuning(capabilities).knownPieces) {
+      this.#store(row, column, sums);
+      return;
+    }
+    for (const i of range(down))
+      for (const j of range(across)) {
+        const [atRow, atColumn] = [literal(i * this.#rows), literal(j * this.#columns)];
+        const inRows = down > 1 ? compare(row, "==", atRow) : undefined;
+        const inColumns = across > 1 ? compare(column, "==", atColumn) : undefined;
+        writer.when([inRows, inColumns], () => this.#store(atRow, atColumn, sums));
+      }
+  }
+
+  #store(row: Expr, column: Expr, sums: readonly (readonly Expr[])[]): void {
     const { writer } = this.#generator;
     for (const [i, line] of sums.entries())
       for (const [j, sum] of line.entries())

@@ -61,6 +61,10 @@ export class Generator {
   readonly #distributionOf: (value: Value) => Distribution;
   readonly #depths = new Map<Block, number>();
   readonly #ids = new Map<Value, number>();
+  /** Variables of blocks that are done, by name and type. */
+  readonly #free = new Map<string, string[]>();
+  /** The variables of the blocks being generated, innermost last. */
+  readonly #taken: (readonly [key: string, variable: string])[][] = [];
   #opaque: string | undefined;
 
   constructor(options: {
@@ -111,9 +115,16 @@ export class Generator {
     return distribution;
   }
 
-  /** Says at which depth the code of a block stands. */
-  enter(block: Block): void {
+  /** Generates the code of a block. What is declared for its values can serve other blocks afterwards. */
+  inBlock(block: Block, fill: () => void): void {
     this.#depths.set(block, this.writer.depth);
+    this.#taken.push([]);
+    fill();
+    for (const [key, variable] of this.#taken.pop()!) {
+      const free = this.#free.get(key);
+      if (free) free.push(variable);
+      else this.#free.set(key, [variable]);
+    }
   }
 
   /** The depth of the block that an operation stands in: nothing is computed further out. */
@@ -224,12 +235,16 @@ export class Generator {
 
   declareAs(name: string, type: string, distribution: Distribution): Storage {
     const { registers } = distribution;
-    const unique = this.names.unique(name);
-    // At the outermost depth, so that the initialiser runs once and not once a turn of a loop.
-    if (registers > 1)
-      this.writer.line(`var ${unique}: array<${type}, ${registers}> = array<${type}, ${registers}>();`, 0);
-    else this.writer.line(`var ${unique}: ${type} = ${zeroOf(type)};`, 0);
-    return { name: unique, distribution, depth: this.writer.depth };
+    const wgslType = registers > 1 ? `array<${type}, ${registers}>` : type;
+    const key = `${name}: ${wgslType}`;
+    let variable = this.#free.get(key)?.pop();
+    if (!variable) {
+      variable = this.names.unique(name);
+      // At the outermost depth, so that the initialiser runs once and not once a turn of a loop.
+      this.writer.line(`var ${variable}: ${wgslType} = ${registers > 1 ? `${wgslType}()` : zeroOf(type)};`, 0);
+    }
+    this.#taken.at(-1)!.push([key, variable]);
+    return { name: variable, distribution, depth: this.writer.depth };
   }
 
   /** The element of a storage at register indices `at`. */
