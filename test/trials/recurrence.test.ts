@@ -143,6 +143,13 @@ onEveryTarget((device) => {
     device.launch(errorFunction, { x: x.on(device), out });
     await expectClose(out, exact(Float64Array.from(x.values, erf)), 8);
   });
+
+  it("the error function of NaN, of infinities and of zero", async () => {
+    const x = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0];
+    const out = device.empty([x.length], "f32");
+    device.launch(errorFunction, { x: device.tensor(Float32Array.from(x), { shape: [x.length], dtype: "f32" }), out });
+    expect([...((await out.read()) as Float32Array)]).toEqual([Number.NaN, 1, -1, 0]);
+  });
 });
 
 describe("mistakes", () => {

@@ -175,5 +175,6 @@ export function erf<S extends Shape>(x: Tile<"f32", S>): Tile<"f32", S> {
   const size = x.abs();
   const near = x.fma(polynomial(NEAR, x.mul(x)), x);
   const far = sub(1, polynomial(FAR, size.minimum(4)).exp()) as Tile<"f32", S>;
-  return where(size.lt(1), near, where(x.lt(0), far.neg(), far)) as Tile<"f32", S>;
+  // Near for NaN, which a minimum may leave out.
+  return where(size.ge(1), where(x.lt(0), far.neg(), far), near) as Tile<"f32", S>;
 }
