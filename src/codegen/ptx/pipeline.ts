@@ -131,18 +131,20 @@ function describe(lowering: Lowering, loop: Operation, prefetch: Prefetch, range
   // Exchanging what addresses are made of would take more barriers than the pipeline saves.
   if (prefetch.slice.some((operation) => exchanges(lowering, operation))) return undefined;
   const lookups = new Lookups(lowering, loop.blocks[0]!.parameters[0]!, [prefetch], range.from);
-  const memory = stagedMemory(kind, layout, readerLayout(lowering, prefetch));
-  const plan = (bounded: boolean): CopyPiece[] | undefined => {
-    const source = sourceAt(lowering, loop, prefetch, range.from, lookups.now, { bounded });
-    return source && planCopy(emitter, source, layout, memory);
-  };
-  let pieces = plan(false);
-  const fewer = pieces?.every(({ bytes }) => bytes === emitter.target.maxVectorBytes) ? undefined : plan(true);
-  const bounded = fewer !== undefined && !(pieces && pieces.length <= fewer.length);
-  if (bounded) pieces = fewer;
-  if (!pieces) return undefined;
+  // Laid out for who reads, so that no reads conflict. What passes registers is read but once: then for whoever copies, if that is wider.
+  const readers = [readerLayout(lowering, prefetch), ...(prefetch.direct ? [] : [layout])];
+  let best: Pick<Candidate, "pieces" | "bounded" | "memory"> | undefined;
+  for (const bounded of [false, true])
+    for (const reader of readers) {
+      if (best?.pieces.every(({ bytes }) => bytes === emitter.target.maxVectorBytes)) break;
+      const source = sourceAt(lowering, loop, prefetch, range.from, lookups.now, { bounded });
+      const memory = stagedMemory(kind, layout, reader);
+      const pieces = source && planCopy(emitter, source, layout, memory);
+      if (pieces && !(best && best.pieces.length <= pieces.length)) best = { pieces, bounded, memory };
+    }
+  if (!best) return undefined;
   const bytes = Math.ceil((bytesOf(kind) << layout.outBits) / SHARED_ALIGNMENT) * SHARED_ALIGNMENT;
-  return { prefetch, pieces, bounded, layout, memory, bytes, kind };
+  return { prefetch, ...best, layout, bytes, kind };
 }
 
 const exchanges = (lowering: Lowering, { opcode, operands: [value], results: [result] }: Operation): boolean =>
