@@ -9,5 +9,7 @@ export interface EmulatorsInput {
 export interface EmulatorsResult {
   /** Why ptxemu did not run. */
   readonly missing?: string;
+  /** Processor milliseconds of attention forward, f16, one head, N = 256, D = 64 in the package's emulator. */
+  readonly speed: { readonly first: number; readonly best: number };
   readonly problems: readonly (ProblemResult & { readonly faults: readonly string[] })[];
 }

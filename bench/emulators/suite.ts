@@ -7,7 +7,7 @@ import type { Command } from "commander";
 import type { Conflict, LaunchResult, ProblemResult } from "../../test/kernels/clean-ptx.ts";
 import { runChild } from "../support/child.ts";
 import { positiveInteger } from "../support/options.ts";
-import { Report } from "../support/report.ts";
+import { milliseconds, Report } from "../support/report.ts";
 import type { EmulatorsInput, EmulatorsResult } from "./measured.ts";
 
 interface Options {
@@ -53,7 +53,7 @@ async function run({ filter, every, json }: Options): Promise<void> {
   const report = new Report("emulators");
   const input: EmulatorsInput = { filter, every };
   const onProgress = (message: string) => report.progress(message);
-  const { missing, problems } = await runChild<EmulatorsResult>("emulators/measure.ts", input, {
+  const { missing, speed, problems } = await runChild<EmulatorsResult>("emulators/measure.ts", input, {
     library: "source",
     onProgress,
   });
@@ -73,9 +73,15 @@ async function run({ filter, every, json }: Options): Promise<void> {
     rowsOf(problems),
   );
   if (missing !== undefined) report.note(`Only in the package's emulator: ${missing}.`);
+  report.note(
+    `Attention forward, f16, one head, N = 256, D = 64, in the package's emulator: ${milliseconds(speed.first)} ms of processor time at first (with compilation), then ${milliseconds(speed.best)} ms.`,
+  );
   const launches = problems.reduce((sum, problem) => sum + problem.launches.length, 0);
   report.note(`${problems.length} problems, ${launches} launches. Conflicts: wavefronts beyond one a request.`);
-  report.finish({ missing, problems }, { json, failures: [...new Set(problems.flatMap(({ faults }) => faults))] });
+  report.finish(
+    { missing, speed, problems },
+    { json, failures: [...new Set(problems.flatMap(({ faults }) => faults))] },
+  );
 }
 
 export function addEmulators(program: Command): void {
