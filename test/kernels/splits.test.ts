@@ -90,4 +90,8 @@ it("blocks hold the rows; they divide pages or pages divide them, unless that wo
   expect(splitConfiguration({ ...problem, headDim: 64, valueDim: 64 }, 1)).toEqual({ BLOCK_M: 16, BLOCK_N: 128 });
   expect(splitConfiguration({ ...problem, terms: 2 }, 1000)).toEqual({ BLOCK_M: 32, BLOCK_N: 64 });
   expect(splitConfiguration({ ...problem, dtype: "f32" }, 1000)).toEqual({ BLOCK_M: 16, BLOCK_N: 32 });
+  const turned = { ...problem, terms: 2, turned: true };
+  expect(splitConfiguration(turned, 6)).toEqual({ BLOCK_M: 16, BLOCK_N: 32 });
+  expect(splitConfiguration(turned, 1000)).toEqual({ BLOCK_M: 32, BLOCK_N: 32, NUM_WARPS: 8 });
+  expect(splitConfiguration({ ...turned, headDim: 256 }, 6)).toEqual({ BLOCK_M: 16, BLOCK_N: 16, NUM_WARPS: 8 });
 });

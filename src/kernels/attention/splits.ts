@@ -80,9 +80,15 @@ interface SplitBlocks {
   /** The most queries of a tile. */
   readonly most: number;
   readonly BLOCK_N: number;
+  /** From so many queries on a tile has 8 warps, which cost more instructions, where 4 do not have the registers. Default: never. */
+  readonly eightWarps?: number;
 }
 
-const splitBlocks = (most: number, BLOCK_N: number): SplitBlocks => ({ most, BLOCK_N });
+const splitBlocks = (most: number, BLOCK_N: number, eightWarps?: number): SplitBlocks => ({
+  most,
+  BLOCK_N,
+  ...(eightWarps !== undefined && { eightWarps }),
+});
 
 interface SplitTraits {
   /** The largest tile extent of the head dims, and its bytes. */
@@ -95,10 +101,12 @@ interface SplitTraits {
 const splitTable: Readonly<Record<Backend, (traits: SplitTraits) => SplitBlocks>> = {
   // 16 KiB of keys and as much of values keep enough reads in flight, and leave room for two turns of two blocks in shared memory. Second
   // terms, and cosines and sines where keys are turned, take registers: larger tiles than these spill on sm_80.
-  cuda: ({ rowBytes, terms, turned }) =>
-    rowBytes <= 256
-      ? splitBlocks(rowBytes <= 128 || terms === 1 ? 64 : 32, turned ? 32 : rowBytes <= 128 && terms === 1 ? 128 : 64)
-      : splitBlocks(16, rowBytes <= 512 && !turned ? 32 : 16),
+  cuda({ rowBytes, terms, turned }) {
+    const full = turned && terms > 1;
+    if (rowBytes > 256) return splitBlocks(16, rowBytes <= 512 && !turned ? 32 : 16, full ? 16 : undefined);
+    const BLOCK_N = turned ? 32 : rowBytes <= 128 && terms === 1 ? 128 : 64;
+    return rowBytes <= 128 || terms === 1 ? splitBlocks(64, BLOCK_N) : splitBlocks(32, BLOCK_N, full ? 32 : undefined);
+  },
   webgpu: ({ extent }) => splitBlocks(64, extent <= 64 ? 32 : 16),
   wasm: () => splitBlocks(64, 64),
   // The interpreter pays for each operation, not for each element; a split is whole tiles, so not too large.
@@ -109,8 +117,10 @@ const splitTable: Readonly<Record<Backend, (traits: SplitTraits) => SplitBlocks>
 export function splitConfiguration(problem: SplitProblem, rows: number) {
   const { backend, dtype, headDim, valueDim, terms, turned = false } = problem;
   const extent = Math.max(tileExtent(headDim), tileExtent(valueDim));
-  const { most, BLOCK_N } = splitTable[backend]({ extent, rowBytes: extent * elementBytes[dtype], terms, turned });
-  return { BLOCK_M: Math.min(most, Math.max(countedQueries, nextPowerOfTwo(rows))), BLOCK_N };
+  const rowBytes = extent * elementBytes[dtype];
+  const { most, BLOCK_N, eightWarps = Infinity } = splitTable[backend]({ extent, rowBytes, terms, turned });
+  const BLOCK_M = Math.min(most, Math.max(countedQueries, nextPowerOfTwo(rows)));
+  return { BLOCK_M, BLOCK_N, ...(BLOCK_M >= eightWarps && { NUM_WARPS: 8 }) };
 }
 
 /** Where pages are no powers of two, tiles lie within pages if they can have at least so many keys; else each row looks its page up. */
