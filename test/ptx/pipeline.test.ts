@@ -191,6 +191,48 @@ describe("copies ahead in the emulator", () => {
     expect(compilePtx(traced, { target: "sm_80" }).source).toContain("cp.async.cg");
   });
 
+  it("loads with any bound in the mask: the elements that exist are counted without passing the largest integer", () => {
+    const limited = kernel({
+      name: "limited",
+      params: { a: tl.pointer("f16"), out: tl.tensor("f32", 2), start: tl.scalar("i32"), limit: tl.scalar("i32") },
+      grid: () => [1],
+      body(p) {
+        const row = tl.arange(0, 32).perRow();
+        const column = tl.arange(0, 32).perColumn();
+        const { acc } = tl.loop({ to: 128, step: 32 }, { acc: tl.zeros([32, 32], "f32") }, (k, s) => {
+          const at = column.add(k);
+          const tile = tl.load(p.a.add(row.mul(128).add(at)), { mask: at.add(p.start).lt(p.limit) });
+          return { acc: tl.dot(tile, tile.trans(), s.acc) };
+        });
+        p.out.store([0, 0], acc);
+      },
+    });
+    const traced = optimize(limited.trace({ facts: { a: { alignment: 16 } } }));
+    expect(compilePtx(traced, { target: "sm_80" }).source).toMatch(/cp\.async\.cg[^;]*, 16, %/);
+    const [least, most] = [-(2 ** 31), 2 ** 31 - 1];
+    for (const [start, limit] of [
+      [0, 37],
+      [0, most],
+      [0, least],
+      [-64, 2 ** 30],
+      [-64, most],
+      [most - 127, most - 30],
+      [least, -5],
+      [least, least + 77],
+    ] as const) {
+      const launch = {
+        arguments: {
+          a: { data: randomData("f16", 32 * 128, 5, true) },
+          out: { data: new Float32Array(1024), shape: [32, 32] },
+          start,
+          limit,
+        },
+      };
+      const { expected, actual } = runBoth(traced, launch);
+      expect(actual.out).toEqual(expected.out);
+    }
+  });
+
   it("two dots with room for one place of each tile: copies in the middle of the turn", () => {
     const chained = kernel({
       name: "chained",
