@@ -82,6 +82,7 @@ const variantArguments = {
   dropout,
   wideDropout,
   padded: together(...common, bias, keyLengths, dropout),
+  undropped: together(...common, bias, keyLengths),
   paddedRows: together(...common, rowBias, keyLengths, dropout),
   packed: together(...common, documents, dropout),
   packedWide: together(...common, documents, wideDropout),
@@ -117,7 +118,9 @@ const others = (problem: Problem): Shipped[] => [
   ]),
 ];
 
-const single = Object.keys(variantArguments).filter((name) => !/^pa(dded|cked)/.test(name)) as VariantName[];
+const single = Object.keys(variantArguments).filter(
+  (name) => !/^(pa(dded|cked)|undropped)/.test(name),
+) as VariantName[];
 
 const callsOf = (size: Size, terms: Shipped["terms"]): Shipped[] => {
   const of = (raw: Shipped["raw"], name?: VariantName): Problem => ({ terms, raw, arguments: name, ...size });
@@ -125,7 +128,7 @@ const callsOf = (size: Size, terms: Shipped["terms"]): Shipped[] => {
     ...([undefined, "half"] as const).flatMap((raw) => [
       ...alone(of(raw)),
       ...others(of(raw)),
-      ...(["padded", "packed", "packedWide"] as const).flatMap((name) => alone(of(raw, name))),
+      ...(["undropped", "padded", "packed", "packedWide"] as const).flatMap((name) => alone(of(raw, name))),
       { call: "backward", ...of(raw, "paddedRows") } as const,
     ]),
     ...(["interleaved", "partial"] as const).flatMap((raw) => alone(of(raw))),
