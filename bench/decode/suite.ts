@@ -4,8 +4,8 @@
  */
 import type { Command } from "commander";
 import { type CompileOptions, compile, type KernelDefinition } from "../../src/index.ts";
-import { headConstants } from "../../src/kernels/attention/configuration.ts";
-import { pagedKeyBlock, type SplitProblem, splitConfiguration } from "../../src/kernels/attention/splits.ts";
+import { type HeadProblem, headConstants } from "../../src/kernels/attention/configuration.ts";
+import { pagedKeyBlock, splitConfiguration } from "../../src/kernels/attention/splits.ts";
 import {
   attentionSplit,
   dense,
@@ -79,7 +79,7 @@ const problemsOf = (headDim: number): Problem[] => [
 
 /** What the operators would launch on dense tensors. */
 function specialization({ dtype, headDim, group, pageSize, variant }: Problem): [KernelDefinition, CompileOptions] {
-  const split: SplitProblem = { backend: "cuda", dtype, headDim, valueDim: headDim, terms: 1 };
+  const split: HeadProblem = { backend: "cuda", dtype, headDim, valueDim: headDim, terms: 1 };
   const blocks = splitConfiguration(split, group);
   const aligned = { alignment: 16, unitStride: true };
   const keys = pageSize === undefined ? (dense as Variant) : paged(dense);

@@ -4,6 +4,7 @@
 import type { DType } from "../../ir/index.ts";
 import type { Backend } from "../../runtime/index.ts";
 import { nextPowerOfTwo } from "../../support/index.ts";
+import { termsOf, type Variant } from "./variant.ts";
 
 /** Tile extents below 16 would leave the tensor cores' fragments (m16n8k16) half empty. */
 const smallestExtent = 16;
@@ -24,9 +25,22 @@ export interface HeadProblem {
   readonly terms?: number;
   /** Whether nothing but edges changes the logits and weights: other variants keep more in registers. Default false. */
   readonly plain?: boolean;
+  /** Whether queries and keys are turned while they are loaded (rotated.ts). Default false. */
+  readonly turned?: boolean;
+  /** How many of these there are: a function of the logits, dropout. Default 0. */
+  readonly changes?: number;
+  /** Whether dropout counts in 64 bits. Default false. */
+  readonly wideDropout?: boolean;
 }
 
-interface Traits {
+/** What a kernel's blocks depend on of its variant. */
+export const traitsOfVariant = (variant: Variant): Required<Pick<HeadProblem, "terms" | "turned" | "changes">> => ({
+  terms: termsOf(variant).length,
+  turned: variant.tensors !== undefined,
+  changes: [variant.logits, variant.dropout].filter(Boolean).length,
+});
+
+export interface Traits {
   /** The largest tile extent of the head dims. */
   readonly extent: number;
   readonly terms: number;
@@ -34,6 +48,11 @@ interface Traits {
   readonly half: boolean;
   /** Plain, with head dims that fill the tiles. */
   readonly lean: boolean;
+  readonly turned: boolean;
+  /** Turned operands, a function of the logits, dropout: two of them or more, whose values and addresses take registers from the tiles. */
+  readonly laden: boolean;
+  /** Dropout that counts in 64 bits: ten words for each weight are kept from round to round. */
+  readonly wide: boolean;
 }
 
 type Table = Readonly<Record<Backend, (traits: Traits) => BlockConfiguration>>;
@@ -44,15 +63,16 @@ const blocks = (BLOCK_M: number, BLOCK_N: number, NUM_WARPS?: number): BlockConf
 // On CUDA: what ptxas takes for sm_80 without a spill (test/ptx/spills.test.ts). Of that, warps with many rows (128 rows by 4 warps: each
 // fragment of k and v that is loaded feeds 2 products of 16 rows), which only lean kernels have registers for; else 8 warps.
 const forwardTable: Table = {
-  cuda({ extent, terms, half, lean }) {
+  cuda({ extent, terms, half, lean, turned, laden, wide }) {
+    if (wide) return blocks(32, 32, 8);
     if (!half) return extent <= 64 ? blocks(64, 64, 8) : extent <= 128 ? blocks(64, 32, 8) : blocks(32, 32 / terms, 8);
     if (extent <= 64) return blocks(128, 64, lean && terms === 1 ? 4 : 8);
     if (extent > 128) return blocks(64, 32 / terms, 8);
-    if (terms === 1) return blocks(128, 64, lean ? 4 : 8);
+    if (terms === 1) return blocks(128, turned && laden ? 32 : 64, lean ? 4 : 8);
     return lean ? blocks(64, 64, 4) : blocks(128, 32, 8);
   },
   // One query a thread with its whole accumulator: fewer keys a step keep registers and pipeline creation in bounds.
-  webgpu: ({ extent }) => (extent <= 64 ? blocks(64, 32) : blocks(64, 16)),
+  webgpu: ({ extent, wide }) => (wide ? blocks(16, 16) : extent <= 64 ? blocks(64, 32) : blocks(64, 16)),
   wasm: () => blocks(64, 64),
   // The interpreter pays for each operation, not for each element: large tiles.
   cpu: () => blocks(128, 128),
@@ -60,7 +80,8 @@ const forwardTable: Table = {
 
 /** The kernel of dq: a gradient for each term beside the tiles of scores, weights' gradients and dout. */
 const queriesTable: Table = {
-  cuda({ extent, terms, half, lean }) {
+  cuda({ extent, terms, half, lean, turned, laden, wide }) {
+    if (wide) return turned && terms === 2 ? blocks(16, 16, 8) : blocks(32, 32, 8);
     if (!half)
       return extent <= 64
         ? blocks(64, 64 / terms, 8)
@@ -70,34 +91,51 @@ const queriesTable: Table = {
             ? blocks(32, 16, 8)
             : blocks(16, 16, 8);
     if (extent > 128) return blocks(32, 32, 8);
-    if (terms === 1) return blocks(lean ? 128 : 64, 64, 8);
+    if (terms === 1) return blocks(lean ? 128 : 64, turned && laden ? 32 : 64, 8);
     // Rows rather than keys: a row's q and dout stay, and the keys' tiles pass by all of them.
-    return extent <= 64 ? blocks(64, 64, 8) : lean ? blocks(64, 32, 8) : blocks(32, 64, 8);
+    if (extent <= 64) return blocks(64, laden ? 32 : 64, 8);
+    if (turned) return blocks(laden ? 16 : 32, 32, 8);
+    return lean ? blocks(64, 32, 8) : blocks(32, 64, 8);
   },
-  webgpu: ({ extent }) => (extent <= 64 ? blocks(32, 32) : blocks(16, 16)),
+  // With 64-bit dropout, SwiftShader's compiler crashes on the kernels of two terms with larger tiles.
+  webgpu: ({ extent, wide }) => (extent <= 64 && !wide ? blocks(32, 32) : blocks(16, 16)),
   wasm: () => blocks(32, 32),
   cpu: () => blocks(64, 64),
 };
 
 /** The kernel of dk and dv, one gradient more, and that of the column sums. */
 const keysTable: Table = {
-  cuda({ extent, terms, half, lean }) {
+  cuda({ extent, terms, half, lean, turned, laden, wide }) {
+    if (wide) return terms === 1 ? blocks(32, 32, 8) : turned ? blocks(32, 16, 8) : blocks(16, 32, 8);
     if (!half) {
       if (extent <= 64) return blocks(32, 64 / terms, 8);
       return extent <= 128 ? blocks(32 / terms, 32, 8) : blocks(16, 16, 8);
     }
-    if (extent <= 64) return terms === 1 ? blocks(64, lean ? 128 : 64, 8) : blocks(32, 64, 8);
-    return extent <= 128 && terms === 1 ? blocks(32, 64, 8) : blocks(32, 32, 8);
+    if (extent <= 64) {
+      const few = turned && laden;
+      return terms === 1 ? blocks(few ? 32 : 64, lean ? 128 : 64, 8) : blocks(32, few ? 32 : 64, 8);
+    }
+    if (extent > 128) return blocks(32, 32, 8);
+    if (terms === 1) return blocks(32, turned && laden ? 32 : 64, 8);
+    return laden ? blocks(16, 16, 8) : blocks(turned ? 16 : 32, 32, 8);
   },
   webgpu: queriesTable.webgpu,
   wasm: queriesTable.wasm,
   cpu: queriesTable.cpu,
 };
 
-function traitsOf({ dtype, headDim, valueDim, terms = 1, plain = false }: HeadProblem): Traits {
+export function traitsOf(problem: HeadProblem): Traits {
+  const { dtype, headDim, valueDim, terms = 1, plain = false, turned = false, changes = 0 } = problem;
   const [head, value] = [tileExtent(headDim), tileExtent(valueDim)];
-  const lean = plain && head === headDim && value === valueDim;
-  return { extent: Math.max(head, value), terms, half: dtype !== "f32", lean };
+  return {
+    extent: Math.max(head, value),
+    terms,
+    half: dtype !== "f32",
+    lean: plain && head === headDim && value === valueDim,
+    turned,
+    laden: changes + Number(turned) >= 2,
+    wide: problem.wideDropout ?? false,
+  };
 }
 
 /** What the forward kernel is made with. */
@@ -113,8 +151,9 @@ export function forwardConfiguration(problem: HeadProblem, queries: number): For
   // Beside tensor cores every instruction counts; elsewhere deciding costs as much as it saves.
   const LAZY_RESCALE = problem.backend === "cuda" && traits.half;
   if (NUM_WARPS === undefined) return { BLOCK_M: rows, BLOCK_N, LAZY_RESCALE };
-  // Fewer would not have the registers for the keys' addresses.
-  return { BLOCK_M: rows, BLOCK_N, NUM_WARPS: Math.max(4, (NUM_WARPS * rows) / BLOCK_M), LAZY_RESCALE };
+  // Fewer would not have the registers for the keys' addresses, and for turning them.
+  const fewest = traits.turned ? NUM_WARPS : 4;
+  return { BLOCK_M: rows, BLOCK_N, NUM_WARPS: Math.max(fewest, (NUM_WARPS * rows) / BLOCK_M), LAZY_RESCALE };
 }
 
 /** Block sizes of the kernel of dq. */
@@ -122,13 +161,6 @@ export const backwardQueriesConfiguration = (problem: HeadProblem) => queriesTab
 
 /** Block sizes of the kernel of dk and dv, and of the column sums. */
 export const backwardKeysConfiguration = (problem: HeadProblem) => keysTable[problem.backend](traitsOf(problem));
-
-/** Block sizes that take the place of the above where dropout counts in 64 bits: ten words for each weight are kept from round to round. */
-export const wideDropoutConfiguration = (backend: Backend): Partial<BlockConfiguration> => {
-  if (backend === "cuda") return blocks(32, 32, 8);
-  // SwiftShader's compiler crashes on the backward kernels of two terms with larger tiles.
-  return backend === "webgpu" ? blocks(16, 16) : {};
-};
 
 /** The tile extent that holds `size` channels. */
 export const tileExtent = (size: number): number => Math.max(smallestExtent, nextPowerOfTwo(size));

@@ -2,7 +2,7 @@
 import type { KernelDefinition } from "../../dsl/index.ts";
 import type { Device, LaunchValues, Tensor } from "../../runtime/index.ts";
 import { nextPowerOfTwo } from "../../support/index.ts";
-import { headConstants } from "./configuration.ts";
+import { type HeadProblem, headConstants } from "./configuration.ts";
 import { attentionMergeKernel } from "./merge.ts";
 import { partialWidth } from "./split-kv.ts";
 import { packsHeads, splitConfiguration } from "./splits.ts";
@@ -20,10 +20,7 @@ export interface SplitCall {
   /** Queries of a sequence on average, where several are packed along one axis. Default: all are one sequence's. */
   readonly queriesEach?: number;
   readonly keyHeads: number;
-  readonly valueDim: number;
-  /** Number of the variant's terms, and whether its keys are turned while they are loaded. */
-  readonly terms: number;
-  readonly turned?: boolean;
+  readonly problem: HeadProblem;
   readonly splits: number;
   /** Whether the query heads of a group share tiles. */
   readonly packed: boolean;
@@ -31,16 +28,16 @@ export interface SplitCall {
 
 /** Enqueues the split kernel, and the merge into `out` [B, Hq, M, E] and `lse` [B, Hq, M], of which some element exists. */
 export function launchSplit(call: SplitCall, out: Tensor, lse: Tensor): void {
-  const { device, kernel, queryShape, keyHeads, valueDim, splits, packed } = call;
+  const { device, kernel, queryShape, keyHeads, problem, splits, packed } = call;
   const [batch, heads, queries, headDim] = queryShape;
   const group = heads / keyHeads;
-  const { VALUE_DIM } = headConstants(headDim, valueDim);
+  const { VALUE_DIM } = headConstants(headDim, problem.valueDim);
   const width = partialWidth(VALUE_DIM);
   const [rowHeads, rows] = packed ? [keyHeads, queries * group] : [heads, queries];
 
   using partial = device.empty([splits, batch, rowHeads, rows, width], "f32");
   const rowsEach = Math.ceil((rows * (call.queriesEach ?? queries)) / queries);
-  const blocks = splitConfiguration({ backend: device.backend, dtype: out.dtype, ...call, headDim }, rowsEach);
+  const blocks = splitConfiguration(problem, rowsEach);
   const constants = { ...blocks, ...call.constants, PACK_HEADS: packed };
   device.launch(kernel, { ...call.values, partial }, { constants });
 

@@ -10,9 +10,8 @@ import {
   backwardKeysConfiguration,
   backwardQueriesConfiguration,
   forwardConfiguration,
-  type HeadProblem,
   headConstants,
-  wideDropoutConfiguration,
+  traitsOfVariant,
 } from "./configuration.ts";
 import { dense } from "./dense.ts";
 import { withDropout } from "./dropout.ts";
@@ -26,7 +25,7 @@ import { piecewise } from "./piecewise.ts";
 import { attentionSplit } from "./split-kv.ts";
 import { countedPrograms, defaultSplits, processors } from "./splits.ts";
 import { attentionTotal } from "./total.ts";
-import { tensorNames, termsOf, type Variant } from "./variant.ts";
+import { tensorNames, type Variant } from "./variant.ts";
 
 /** The kernels of one variant. */
 export const kernelsOf = (variant: Variant) => ({
@@ -156,19 +155,19 @@ function dropoutValues(check: ArgumentChecker, dropout: DropoutArguments | undef
   const [seed, offset] = [word("seed"), word("offset")];
   if (probability === 0) return undefined;
   const wide = offset < -smallOffsets || offset >= smallOffsets;
-  const blocks = wide ? wideDropoutConfiguration(check.device.backend) : {};
-  const constants = { DROPOUT_ROUNDS: rounds, WIDE_OFFSET: wide, ...blocks };
+  const constants = { DROPOUT_ROUNDS: rounds, WIDE_OFFSET: wide };
   return { values: { probability, seed, offset }, constants };
 }
 
 /** What the block sizes of the call's kernels depend on. */
-export const problemOf = ({ check, kernels: { variant }, queryShape, valueDim, dtype }: Call): HeadProblem => ({
+export const problemOf = ({ check, kernels: { variant }, queryShape, valueDim, dtype, constants }: Call) => ({
   backend: check.device.backend,
   dtype,
   headDim: queryShape[3],
   valueDim,
-  terms: termsOf(variant).length,
+  ...traitsOfVariant(variant),
   plain: variant === dense || variant === piecewise,
+  wideDropout: constants.WIDE_OFFSET === true,
 });
 
 /** Enqueues the forward kernel; where queries are few, that of split-KV attention. `splits`: the default heuristic's where undefined. */
@@ -182,15 +181,10 @@ export function launchForward(call: Call, given: Tensor | undefined, splits?: nu
   if (splits !== undefined) check.integer("splits", splits, 1);
   if (lse.size === 0) return { out, lse };
   const plan = planOf(call, splits);
-  const terms = termsOf(kernels.variant).length;
   if (plan.splits > 1 || plan.packed) {
     const keyHeads = call.keyShape[1];
-    const turned = "angles" in values;
-    launchSplit(
-      { device, kernel: kernels.split, values, constants, queryShape, keyHeads, valueDim, terms, turned, ...plan },
-      out,
-      lse,
-    );
+    const problem = problemOf(call);
+    launchSplit({ device, kernel: kernels.split, values, constants, queryShape, keyHeads, problem, ...plan }, out, lse);
   } else {
     const blocks = forwardConfiguration(problemOf(call), queryShape[2]);
     device.launch(kernels.forward, { ...values, out, lse }, { constants: { ...blocks, ...constants } });

@@ -4,7 +4,7 @@
  */
 import type { LaunchValues, Tensor } from "../../runtime/index.ts";
 import { type ArgumentChecker, floatDTypes } from "../support/arguments.ts";
-import { forwardConfiguration, headConstants } from "./configuration.ts";
+import { forwardConfiguration, headConstants, traitsOfVariant } from "./configuration.ts";
 import { withPackedQueries } from "./documents.ts";
 import { type VariantFamily, variantFamily } from "./family.ts";
 import { attentionForward } from "./forward.ts";
@@ -276,8 +276,7 @@ function launch({ check, queries, keys, own }: PagedCall, args: PagedArguments, 
     PAGE_SIZE: pageSize,
     CAUSAL: causal && (cumulativeLengths !== undefined || count > 1),
   };
-  const traits = { terms: termsOf(variant).length, turned: rotation !== undefined };
-  const blocksFor = { backend: device.backend, dtype: out.dtype, headDim, valueDim, ...traits };
+  const blocksFor = { backend: device.backend, dtype: out.dtype, headDim, valueDim, ...traitsOfVariant(variant) };
   if (splits === 1 && !packed && fillsTiles(queriesEach)) {
     const blocks = forwardConfiguration(blocksFor, queriesEach);
     const BLOCK_N = pagedKeyBlock(blocks.BLOCK_N, pageSize);
@@ -286,8 +285,8 @@ function launch({ check, queries, keys, own }: PagedCall, args: PagedArguments, 
   } else {
     const BLOCK_N = pagedKeyBlock(splitConfiguration(blocksFor, 1).BLOCK_N, pageSize);
     const queryShape = [batch, heads, count, headDim] as const;
-    const shapes = { queryShape, queriesEach, keyHeads, valueDim };
-    const call = { device, kernel: split, values, constants: { ...constants, BLOCK_N }, ...shapes, ...traits };
+    const shapes = { queryShape, queriesEach, keyHeads, problem: blocksFor };
+    const call = { device, kernel: split, values, constants: { ...constants, BLOCK_N }, ...shapes };
     launchSplit({ ...call, splits, packed }, outView, lseView);
   }
   for (const [, view] of views) view.dispose();

@@ -5,7 +5,7 @@
 import { elementBytes } from "../../ir/index.ts";
 import type { Backend } from "../../runtime/index.ts";
 import { ceilDiv, nextPowerOfTwo } from "../../support/index.ts";
-import { type HeadProblem, tileExtent } from "./configuration.ts";
+import { type HeadProblem, type Traits, traitsOf } from "./configuration.ts";
 
 /** How many blocks run at once. Devices do not tell, so a typical one stands for each backend. */
 export const processors: Readonly<Record<Backend, number>> = {
@@ -69,13 +69,6 @@ export const fillsTiles = (queries: number): boolean => queries > countedQueries
 /** Query heads share a tile (pack-heads.ts) where a head alone would leave at least half of the smallest tile empty. */
 export const packsHeads = (queries: number, group: number): boolean => group > 1 && queries <= countedQueries / 2;
 
-/** What the blocks of a kernel depend on. */
-export interface SplitProblem extends HeadProblem {
-  readonly terms: number;
-  /** Whether keys are turned while they are loaded (rotated.ts). Default false. */
-  readonly turned?: boolean;
-}
-
 interface SplitBlocks {
   /** The most queries of a tile. */
   readonly most: number;
@@ -90,35 +83,34 @@ const splitBlocks = (most: number, BLOCK_N: number, eightWarps?: number): SplitB
   ...(eightWarps !== undefined && { eightWarps }),
 });
 
-interface SplitTraits {
-  /** The largest tile extent of the head dims, and its bytes. */
-  readonly extent: number;
+interface SplitTraits extends Traits {
+  /** Bytes of a row of that extent. */
   readonly rowBytes: number;
-  readonly terms: number;
-  readonly turned: boolean;
 }
 
 const splitTable: Readonly<Record<Backend, (traits: SplitTraits) => SplitBlocks>> = {
   // 16 KiB of keys and as much of values keep enough reads in flight, and leave room for two turns of two blocks in shared memory. Second
   // terms, and cosines and sines where keys are turned, take registers: larger tiles than these spill on sm_80.
-  cuda({ rowBytes, terms, turned }) {
+  cuda({ rowBytes, terms, turned, laden, wide }) {
     const full = turned && terms > 1;
+    // With 8 warps always.
+    if (wide) return splitBlocks(32, full ? 16 : 32, countedQueries);
     if (rowBytes > 256) return splitBlocks(16, rowBytes <= 512 && !turned ? 32 : 16, full ? 16 : undefined);
+    if (full && laden && rowBytes > 128) return splitBlocks(32, 16, 32);
     const BLOCK_N = turned ? 32 : rowBytes <= 128 && terms === 1 ? 128 : 64;
     return rowBytes <= 128 || terms === 1 ? splitBlocks(64, BLOCK_N) : splitBlocks(32, BLOCK_N, full ? 32 : undefined);
   },
-  webgpu: ({ extent }) => splitBlocks(64, extent <= 64 ? 32 : 16),
+  webgpu: ({ extent, wide }) => (wide ? splitBlocks(16, 16) : splitBlocks(64, extent <= 64 ? 32 : 16)),
   wasm: () => splitBlocks(64, 64),
   // The interpreter pays for each operation, not for each element; a split is whole tiles, so not too large.
   cpu: () => splitBlocks(64, 32),
 };
 
 /** Blocks of a split of `rows` queries. */
-export function splitConfiguration(problem: SplitProblem, rows: number) {
-  const { backend, dtype, headDim, valueDim, terms, turned = false } = problem;
-  const extent = Math.max(tileExtent(headDim), tileExtent(valueDim));
-  const rowBytes = extent * elementBytes[dtype];
-  const { most, BLOCK_N, eightWarps = Infinity } = splitTable[backend]({ extent, rowBytes, terms, turned });
+export function splitConfiguration(problem: HeadProblem, rows: number) {
+  const traits = traitsOf(problem);
+  const rowBytes = traits.extent * elementBytes[problem.dtype];
+  const { most, BLOCK_N, eightWarps = Infinity } = splitTable[problem.backend]({ ...traits, rowBytes });
   const BLOCK_M = Math.min(most, Math.max(countedQueries, nextPowerOfTwo(rows)));
   return { BLOCK_M, BLOCK_N, ...(BLOCK_M >= eightWarps && { NUM_WARPS: 8 }) };
 }
