@@ -93,6 +93,11 @@ const families: Record<
     pagedErrorShares(device, makePagedCase({ ...c, queryHeads: 8, keyHeads: 1, contexts, splits: 2 })),
   "paged, chunks": (c, device) =>
     pagedErrorShares(device, makePagedCase({ ...c, queryHeads: 2, keyHeads: 1, queries: 20, contexts, pageSize: 64 })),
+  "paged, many queries": (c, device) =>
+    pagedErrorShares(
+      device,
+      makePagedCase({ ...c, queryHeads: 2, keyHeads: 1, queries: 150, contexts: [200, 171], splits: 1 }),
+    ),
   "paged piecewise, raw keys": (c, device) => {
     const problem = { ...c, queryHeads: 8, keyHeads: 1, contexts, splits: 2, threshold: 50, raw: true };
     return pagedErrorShares(device, makePagedCase(problem));
