@@ -8,6 +8,7 @@ import { compilePtx, type PtxOptions } from "../../src/codegen/ptx/index.ts";
 import { kernel, type Scalar, type Tile, tl } from "../../src/dsl/index.ts";
 import type { DType } from "../../src/ir/index.ts";
 import { optimize } from "../../src/passes/index.ts";
+import { f32ToF16Bits } from "../../src/support/index.ts";
 import { randomData } from "../support/random-data.ts";
 import { runBoth, withoutConflicts } from "./emulator.ts";
 import { instructionsOfLoops } from "./loops.ts";
@@ -189,6 +190,41 @@ describe("copies ahead in the emulator", () => {
     const { expected, actual } = runBoth(traced, launch);
     expect(actual.out).toEqual(expected.out);
     expect(compilePtx(traced, { target: "sm_80" }).source).toContain("cp.async.cg");
+  });
+
+  it("tiles that are multiplied and carried, to the next turn or into a loop of this one", () => {
+    const carrying = kernel({
+      name: "carrying",
+      params: { a: tl.tensor("f16", 2), out: tl.tensor("f32", 2) },
+      constants: { INTO_LOOP: false },
+      grid: () => [1],
+      body(p, { INTO_LOOP }) {
+        const zeros = { sums: tl.zeros([32, 32], "f32"), before: tl.zeros([32, 32], "f16") };
+        const { sums } = tl.loop({ to: p.a.shape(0), step: 32 }, zeros, (row, s) => {
+          const tile: Tile<"f16", readonly [32, 32]> = p.a.load([row, 0], [32, 32]);
+          const product = tl.dot(tile, s.before.trans(), s.sums);
+          if (!INTO_LOOP) return { sums: product, before: tile };
+          return tl.loop({ to: 2 }, { sums: product, before: tile }, (_, t) => ({
+            sums: tl.dot(t.before, t.before, t.sums),
+            before: t.before.neg(),
+          }));
+        });
+        p.out.store([0, 0], sums);
+      },
+    });
+    const a = Uint16Array.from({ length: 96 * 32 }, (_, i) => f32ToF16Bits(((i * 7919) % 7) - 3));
+    for (const INTO_LOOP of [false, true]) {
+      const traced = optimize(carrying.trace({ constants: { INTO_LOOP } }));
+      const launch = {
+        arguments: {
+          a: { data: a, shape: [96, 32] },
+          out: { data: new Float32Array(1024), shape: [32, 32] },
+        },
+      };
+      const { expected, actual } = runBoth(traced, launch);
+      expect(actual.out).toEqual(expected.out);
+      expect(compilePtx(traced, { target: "sm_80" }).source).toContain("cp.async");
+    }
   });
 
   it("loads with any bound in the mask: the elements that exist are counted without passing the largest integer", () => {

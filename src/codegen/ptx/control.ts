@@ -36,8 +36,9 @@ interface Parts {
   rebuild(elements: readonly Element[]): Lowered;
 }
 
-function partsOf(emitter: Emitter, lowered: Lowered): Parts {
-  if (lowered.kind === "staged") throw new Error("an operand in shared memory cannot be carried");
+function partsOf(lowering: Lowering, value: Value): Parts {
+  const { emitter } = lowering;
+  const lowered = lowering.lowered(value);
   if (lowered.kind === "view") {
     const { pointer, sizes, strides } = lowered;
     return {
@@ -51,7 +52,11 @@ function partsOf(emitter: Emitter, lowered: Lowered): Parts {
       }),
     };
   }
-  const tile = lowered as Tile;
+  // What waits in shared memory is carried in registers.
+  return partsOfTile(emitter, lowering.tile(value));
+}
+
+function partsOfTile(emitter: Emitter, tile: Tile): Parts {
   const { kind, layout } = tile;
   if (tile.packable) {
     const words = tile.words(emitter);
@@ -103,7 +108,7 @@ export function lowerLoop(lowering: Lowering, loop: Operation): void {
   const sums = partialSums(lowering, loop);
   const initial = loop.operands.slice(3).map((value, i) => {
     const plan = sums.get(i);
-    return partsOf(emitter, plan ? asPart(emitter, lowering.tile(value), plan) : lowering.lowered(value));
+    return plan ? partsOfTile(emitter, asPart(emitter, lowering.tile(value), plan)) : partsOf(lowering, value);
   });
   const name = emitter.uniqueName(body.parameters[0]!.name ?? "i");
   const names = body.parameters.slice(1).map(({ name: own }) => (own ? emitter.uniqueName(own) : undefined));
@@ -129,7 +134,7 @@ export function lowerLoop(lowering: Lowering, loop: Operation): void {
         pipeline?.enter(index);
         lowering.lowerBlock(body);
         const yielded = body.operations.at(-1)!.operands;
-        const next = carried.map((own, i) => nextSlots(emitter, own, partsOf(emitter, lowering.lowered(yielded[i]!))));
+        const next = carried.map((own, i) => nextSlots(emitter, own, partsOf(lowering, yielded[i]!)));
         holds = next.every((values) => values !== undefined);
         if (!holds) return;
         assign(
@@ -315,7 +320,7 @@ function lowerArm(lowering: Lowering, block: Block): { nodes: Node[]; parts: Par
   let parts: Parts[] = [];
   const nodes = lowering.emitter.block(() => {
     lowering.lowerBlock(block);
-    parts = yielded(block).map((value) => partsOf(lowering.emitter, lowering.lowered(value)));
+    parts = yielded(block).map((value) => partsOf(lowering, value));
   });
   return { nodes, parts };
 }

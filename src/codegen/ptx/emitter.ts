@@ -66,6 +66,8 @@ export class Emitter {
   /** Bytes of local memory for the arguments of printf. */
   localBytes = 0;
   readonly #scopes: Scope[] = [{ nodes: [], depth: 0, outermost: 0, memo: new Map() }];
+  /** What `uniqueName` has given: registers of that name may come later. */
+  readonly #names = new Set<string>();
   #registers = 0;
   #labels = 0;
   #location: Location | undefined;
@@ -166,7 +168,8 @@ export class Emitter {
     const clean = name.replace(/[^A-Za-z0-9_]/g, "_").replace(/^(?=\d)/, "_");
     let unique = clean;
     // A prefix always ends in "_", so "acc_1_" never meets an element of "acc_".
-    for (let i = 2; this.families.has(`${unique}_`); i++) unique = `${clean}_${i}`;
+    for (let i = 2; this.families.has(`${unique}_`) || this.#names.has(unique); i++) unique = `${clean}_${i}`;
+    this.#names.add(unique);
     return unique;
   }
 
