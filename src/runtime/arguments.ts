@@ -9,7 +9,7 @@ import { LaunchError } from "../support/errors.ts";
 import { roundToBf16, roundToF16 } from "../support/float16.ts";
 import { evaluateGridExpression } from "../support/grid-expression.ts";
 import type { Device } from "./device.ts";
-import { extentOf } from "./strides.ts";
+import { extentOf, haveCommonElement } from "./strides.ts";
 import { Tensor } from "./tensor.ts";
 
 /** An argument of a launch: a tensor (also where the kernel takes a pointer), or a scalar. i64 takes a bigint or a safe integer. */
@@ -34,7 +34,7 @@ const largestInt = 2 ** 31 - 1;
 /**
  * Checks `values` against the declared arguments of `kernel`.
  * @throws LaunchError with the codes `ARGUMENT_MISSING`, `ARGUMENT_UNKNOWN`, `ARGUMENT_KIND`, `ARGUMENT_DEVICE`, `ARGUMENT_DTYPE`,
- * `ARGUMENT_RANK`, `ARGUMENT_RANGE`, `ARGUMENT_FACT`, `ARGUMENT_EXPANDED`.
+ * `ARGUMENT_RANK`, `ARGUMENT_RANGE`, `ARGUMENT_FACT`, `ARGUMENT_EXPANDED`, `ARGUMENT_OVERLAP`.
  */
 export function resolveArguments(
   kernel: string,
@@ -72,7 +72,27 @@ export function resolveArguments(
       if (kind === "tensor") Object.assign(scalars, viewScalars(name, value));
     }
   }
+  checkOverlap(declared, tensors, fail);
   return { tensors, scalars };
+}
+
+/** Loads may be made before stores to another parameter, so what is written must not be reached through another one. */
+function checkOverlap(
+  declared: readonly LaunchArgument[],
+  tensors: ReadonlyMap<string, Tensor>,
+  fail: (code: string, what: string) => never,
+): void {
+  for (const { name, access } of declared) {
+    const written = tensors.get(name);
+    if (access === "read" || written === undefined) continue;
+    for (const [other, tensor] of tensors) {
+      if (other === name || tensor.storage !== written.storage || !haveCommonElement(written, tensor)) continue;
+      fail(
+        "ARGUMENT_OVERLAP",
+        `the arguments "${name}" (${written}) and "${other}" (${tensor}) have elements in common, and "${name}" is written: give one of them memory of its own, or pass one tensor that the kernel reads and writes`,
+      );
+    }
+  }
 }
 
 /** A checked scalar as a kernel sees it: rounded to its dtype. */

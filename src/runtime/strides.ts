@@ -52,6 +52,38 @@ export function extentOf({ shape, strides }: View): number {
   return shape.reduce((last, extent, axis) => last + (extent - 1) * strides[axis]!, 1);
 }
 
+/** Steps after which `haveCommonElement` gives up; views as `Tensor` makes them take a few. */
+const largestSearch = 10_000;
+
+/**
+ * Whether two views of one memory have an element in common, so that interleaved views (q, k and v in one projection) are told from views that
+ * overlap. Searches the solutions of sum x[i] · weight[i] = distance, largest weight first, as numpy.shares_memory does. False if that takes too long.
+ */
+export function haveCommonElement(a: View, b: View): boolean {
+  if (sizeOf(a.shape) === 0 || sizeOf(b.shape) === 0) return false;
+  // An index of b counted from its last element makes all weights positive; indices of one weight are one index.
+  const reach = new Map<number, number>();
+  for (const { shape, strides } of [a, b])
+    for (const [axis, extent] of shape.entries())
+      if (strides[axis]! > 0) reach.set(strides[axis]!, (reach.get(strides[axis]!) ?? 0) + extent - 1);
+  const weights = [...reach].filter(([, most]) => most > 0).sort(([left], [right]) => right - left);
+  const below = weights.map((_, index) =>
+    weights.slice(index + 1).reduce((sum, [weight, most]) => sum + weight * most, 0),
+  );
+  let steps = 0;
+  const solve = (index: number, rest: number): boolean => {
+    if (index === weights.length) return rest === 0;
+    const [weight, most] = weights[index]!;
+    const last = Math.min(most, Math.floor(rest / weight));
+    for (let x = Math.max(0, Math.ceil((rest - below[index]!) / weight)); x <= last; x++) {
+      if (++steps > largestSearch) return false;
+      if (solve(index + 1, rest - x * weight)) return true;
+    }
+    return false;
+  };
+  return solve(0, b.offset + extentOf(b) - 1 - a.offset);
+}
+
 /** Axis `i` of the result is axis `order[i]`. */
 export function permuteView(view: View, order: readonly number[]): View {
   const sorted = [...order].sort((a, b) => a - b);

@@ -109,11 +109,17 @@ describe("the cpu device", () => {
     const x = device.zeros([1, 1], "f32");
     const compiled = { source: "", metadata: { name: "k", target: "wgsl" } } as never;
     expect(() => device.launch(compiled, {})).toThrow(expect.objectContaining({ code: "NOT_INTERPRETABLE" }));
-    expect(() => device.launch(kernel, { x, out: x, factor: 1 }, { constants: { BLOCK: 8 } })).toThrow(
-      expect.objectContaining({ code: "CONSTANTS" }),
-    );
+    expect(() =>
+      device.launch(kernel, { x, out: device.empty([1, 1], "f32"), factor: 1 }, { constants: { BLOCK: 8 } }),
+    ).toThrow(expect.objectContaining({ code: "CONSTANTS" }));
+    const both = device.zeros([2, 4], "f32");
+    for (const out of [both, both.slice(0, 1, 2), both.permute([1, 0])])
+      expect(() => device.launch(kernel, { x: both, out, factor: 1 })).toThrow(
+        expect.objectContaining({ code: "ARGUMENT_OVERLAP", message: expect.stringContaining('"out"') }),
+      );
+    const out = device.empty([1, 1], "f32");
     device.dispose();
-    expect(() => device.launch(kernel, { x, out: x, factor: 1 })).toThrow(
+    expect(() => device.launch(kernel, { x, out, factor: 1 })).toThrow(
       expect.objectContaining({ code: "DEVICE_DISPOSED" }),
     );
   });

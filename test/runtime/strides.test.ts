@@ -5,6 +5,7 @@ import {
   expandView,
   extentOf,
   forEachElement,
+  haveCommonElement,
   isRowMajor,
   permuteView,
   reshapeView,
@@ -111,5 +112,33 @@ describe("views", () => {
     ["reshape: the -1 in [4, -1] fits no extent for [2, 3]", () => reshapeView(dense([2, 3]), [4, -1])],
   ])("refuses: %s", (message, make) => {
     expect(make).toThrow(message);
+  });
+});
+
+describe("elements in common", () => {
+  it("is what the positions of both views say", () => {
+    let common = 0;
+    fc.assert(
+      fc.property(views, views, fc.nat({ max: 12 }), (a, b, further) => {
+        const moved = { ...b, offset: b.offset + further };
+        const taken = new Set(positions(a));
+        const expected = positions(moved).some((position) => taken.has(position));
+        if (expected) common++;
+        expect(haveCommonElement(a, moved)).toBe(expected);
+      }),
+      { numRuns: 500 },
+    );
+    expect(common).toBeGreaterThan(20);
+  });
+  it("tells q, k and v of one projection apart at real sizes", () => {
+    const [B, M, H, D] = [8, 4096, 32, 128];
+    const part = (index: number): View => ({
+      shape: [B, H, M, D],
+      strides: [M * 3 * H * D, D, 3 * H * D, 1],
+      offset: index * H * D,
+    });
+    expect(haveCommonElement(part(0), part(1))).toBe(false);
+    expect(haveCommonElement(part(1), part(2))).toBe(false);
+    expect(haveCommonElement(part(1), { ...part(1), offset: part(1).offset + D })).toBe(true);
   });
 });

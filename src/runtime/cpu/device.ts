@@ -3,6 +3,8 @@
  * slow; for debugging kernels and where nothing else is. A launch runs to its end at once, so it throws what goes wrong itself.
  */
 
+import { accessOf } from "../../codegen/access.ts";
+import { type LaunchArgument, launchArguments } from "../../codegen/metadata.ts";
 import type { Argument, Checks, PreparedKernel, StorageArray } from "../../interpreter/index.ts";
 import { prepare } from "../../interpreter/index.ts";
 import type { DType, Kernel } from "../../ir/index.ts";
@@ -61,7 +63,7 @@ export class CpuDevice extends Device {
   readonly name = "interpreter";
   readonly #checks: Partial<Checks>;
   readonly #onPrint: PrintHandler;
-  readonly #prepared: Specializer<PreparedKernel>;
+  readonly #prepared: Specializer<PreparedKernel & { readonly declared: readonly LaunchArgument[] }>;
   #disposed = false;
 
   constructor({ checks = {}, onPrint = console.log }: CpuOptions = {}) {
@@ -78,8 +80,8 @@ export class CpuDevice extends Device {
     return new ArrayStorage(dtype, count, defined);
   }
 
-  #prepare(kernel: Kernel): PreparedKernel {
-    return prepare(kernel, this.#checks);
+  #prepare(kernel: Kernel): PreparedKernel & { readonly declared: readonly LaunchArgument[] } {
+    return { ...prepare(kernel, this.#checks), declared: launchArguments(kernel.parameters, accessOf(kernel)) };
   }
 
   launch(kernel: Launchable, values: LaunchValues, options: LaunchOptions = {}): void {
@@ -92,8 +94,7 @@ export class CpuDevice extends Device {
     }
     const prepared = this.#prepared.get(kernel, values, options);
     const { name, parameters, grid: expressions } = prepared.kernel;
-    const declared = parameters.map((parameter) => ({ ...parameter, access: "read" as const }));
-    const { tensors, scalars } = resolveArguments(name, declared, values, this);
+    const { tensors, scalars } = resolveArguments(name, prepared.declared, values, this);
     const grid = resolveGrid(name, options.grid, expressions, scalars);
     const given = Object.fromEntries(
       parameters.map((parameter): [string, Argument] => {

@@ -128,7 +128,7 @@ describe("the device", () => {
       const { source, metadata: plain } = compile(shift, "sm_80", {});
       device.launch(
         { source, metadata: { ...plain, sharedMemory: { static: 0, dynamic: bytes } } },
-        { x, out: x, by: 1 },
+        { x, out: device.empty(x.shape, "f32"), by: 1 },
       );
     };
     launch(open(), 100_000);
@@ -140,11 +140,11 @@ describe("the device", () => {
   it("times launches by events", async () => {
     const device = open();
     const x = device.zeros([4], "f32");
-    const timings = await device.profile(() => device.launch(shift, { x, out: x, by: 1 }));
+    const timings = await device.profile(() => device.launch(shift, { x, out: device.empty([4], "f32"), by: 1 }));
     expect(timings).toEqual([{ kernel: "shift", milliseconds: 1.5 }]);
     expect(library.named("cuEventDestroy")).toHaveLength(2);
     const failing = device.profile(() => {
-      device.launch(shift, { x, out: x, by: 1 });
+      device.launch(shift, { x, out: device.empty([4], "f32"), by: 1 });
       throw new Error("of the caller");
     });
     expect((await codeOf(() => failing)).message).toBe("of the caller");
@@ -193,7 +193,8 @@ describe("the device", () => {
 
     const device = open();
     const x = device.zeros([4], "f32");
-    const launch = () => device.launch(shift, { x, out: x, by: 1 });
+    const out = device.empty([4], "f32");
+    const launch = () => device.launch(shift, { x, out, by: 1 });
     library.results.cuMemAlloc = 2;
     expect(await codeOf(() => device.zeros([2 ** 20], "f32"))).toMatchObject({
       code: "OUT_OF_MEMORY",
@@ -224,10 +225,11 @@ describe("the device", () => {
   it("refuses a grid that is too large and code for another target", async () => {
     const device = open();
     const x = device.zeros([4], "f32");
-    expect((await codeOf(() => device.launch(shift, { x, out: x, by: 1 }, { grid: [1, 65536] }))).code).toBe(
-      "GRID_TOO_LARGE",
-    );
+    expect(
+      (await codeOf(() => device.launch(shift, { x, out: device.empty([4], "f32"), by: 1 }, { grid: [1, 65536] })))
+        .code,
+    ).toBe("GRID_TOO_LARGE");
     const wgsl = compile(shift, "wgsl", {});
-    expect((await codeOf(() => device.launch(wgsl, { x, out: x, by: 1 }))).code).toBe("NOT_PTX");
+    expect((await codeOf(() => device.launch(wgsl, { x, out: device.empty([4], "f32"), by: 1 }))).code).toBe("NOT_PTX");
   });
 });
