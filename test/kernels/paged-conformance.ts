@@ -99,6 +99,9 @@ export function describePaged(title: string, device: () => Device, { randomRuns 
         /"rope.angles" has 15 positions, but there may be 16 keys/,
       );
       expect(() => pagedPiecewiseAttention(raw as never)).toThrow(/"rope" must be what ropeAngles gives/);
+      expect(() => pagedPiecewiseAttention({ ...piecewise, threshold: 1, rope: rope(16) } as never)).toThrow(
+        /"rope" and "q1" cannot be combined/,
+      );
     });
   });
 }

@@ -116,6 +116,10 @@ export function describeRotated(
       expect(plain({ rope: { ...angles(1, 5, 4), layout: "pairs" as never } })).toThrow(/"rope.layout" must be "half"/);
       expect(plain({ q: zeros(1, 2, 6, 8) })).toThrow(/"q" has 6 queries, but "k" only 5 keys/);
       expect(() => piecewiseAttention({ ...good, threshold: 3 } as never)).toThrow(/"rope" must be what ropeAngles/);
+      const { q, k, v } = good;
+      expect(() =>
+        piecewiseAttention({ q1: q, k1: k, q2: q, k2: k, v, threshold: 3, rope: angles(2, 5, 4) } as never),
+      ).toThrow(/"rope" and "q1" cannot be combined/);
       expect(() => piecewiseAttention({ ...good, rope: angles(2, 5, 4), threshold: 0.5 })).toThrow(
         /"threshold" must be/,
       );

@@ -49,7 +49,10 @@ export interface PagedArguments extends Omit<VariantArguments, "bias" | "keyLeng
   readonly causal?: boolean;
   /** Into how many parts each sequence's keys are split. Default: FlagAttention's rule. */
   readonly splits?: number;
-  /** The largest context length, if the host knows it: the default of `splits` depends on it. Default: what a row of `blockTables` can hold. */
+  /**
+   * The largest context length, if the host knows it: the default of `splits` depends on it, and `bias` and `rope` need no more keys. No context may be
+   * longer. Default: what a row of `blockTables` can hold.
+   */
   readonly maxContextLength?: number;
   /** Also give the natural-log normaliser. Default false. */
   readonly returnLse?: boolean;

@@ -7,7 +7,7 @@ import { withPackedQueries } from "./documents.ts";
 import { paged } from "./paged.ts";
 import { type PagedArguments, type PagedAttentionOutput, pagedFamily, runPaged } from "./paged-call.ts";
 import { piecewise } from "./piecewise.ts";
-import { checkThreshold } from "./piecewise-operator.ts";
+import { checkThreshold, refuseBothForms } from "./piecewise-operator.ts";
 import type { RopeAngles } from "./rope-angles.ts";
 import { rotated } from "./rotated.ts";
 
@@ -91,6 +91,7 @@ export function pagedPiecewiseAttention(args: PagedPiecewiseAttentionArguments):
   const { threshold } = args;
   const check = new ArgumentChecker("pagedPiecewiseAttention");
   checkThreshold(check, threshold);
+  refuseBothForms(check, args, ["q", "keyCache", "rope"], ["q1", "keyCache1", "q2", "keyCache2"]);
   const own = { threshold };
   if ("q" in args) {
     const { q, keyCache, rope } = args;

@@ -68,12 +68,33 @@ function open(operator: string, args: (TurnedOperands | RawOperands) & Piecewise
   const check = new ArgumentChecker(operator);
   const { v, threshold } = args;
   checkThreshold(check, threshold);
+  refuseBothForms(check, args, ["q", "k", "rope"], ["q1", "k1", "q2", "k2"]);
   if (!("q" in args)) {
     const { q1, k1, q2, k2 } = args;
     return openCall(check, family, { q1, k1, q2, k2, v }, args, { threshold });
   }
   const { q, k, rope } = args;
   return withRotation(openCall(check, rotatedFamily, { q, k, v }, args, { threshold }), rope);
+}
+
+/**
+ * Queries and keys are given raw or turned: one form beside the other would be left out in silence.
+ * @throws ArgumentError `ARGUMENT_VALUE`.
+ */
+export function refuseBothForms(
+  check: ArgumentChecker,
+  args: object,
+  raw: readonly string[],
+  turned: readonly string[],
+): void {
+  const given = (names: readonly string[]) =>
+    names.find((name) => (args as Record<string, unknown>)[name] !== undefined);
+  const [ofRaw, ofTurned] = [given(raw), given(turned)];
+  if (ofRaw !== undefined && ofTurned !== undefined)
+    check.fail(
+      "ARGUMENT_VALUE",
+      `"${ofRaw}" and "${ofTurned}" cannot be combined: give ${turned.join(", ")}, or raw ones, ${raw.join(", ")}`,
+    );
 }
 
 /** @throws ArgumentError `ARGUMENT_VALUE`. */
