@@ -227,6 +227,67 @@ describe("copies ahead in the emulator", () => {
     }
   });
 
+  it("tiles that the program has written in an earlier turn of an outer loop: all threads have done so before the first copy", () => {
+    const rewritten = kernel({
+      name: "rewritten",
+      params: { a: tl.tensor("f16", 2), out: tl.tensor("f32", 2) },
+      grid: () => [1],
+      body(p) {
+        const { sums } = tl.loop({ to: 3 }, { sums: tl.zeros([32, 32], "f32") }, (_, outer) => {
+          const next = tl.loop({ to: p.a.shape(0), step: 32 }, outer, (row, s) => {
+            const tile = p.a.load([row, 0], [32, 32]);
+            return { sums: tl.dot(tile, tile.trans(), s.sums) };
+          });
+          // The threads exchange what they store, so there is a barrier before the store already.
+          p.a.store([0, 0], next.sums.minimum(3).to("f16").trans());
+          return next;
+        });
+        p.out.store([0, 0], sums);
+      },
+    });
+    const traced = optimize(rewritten.trace());
+    const launch = {
+      arguments: {
+        a: { data: new Uint16Array(96 * 32).fill(f32ToF16Bits(1)), shape: [96, 32] },
+        out: { data: new Float32Array(1024), shape: [32, 32] },
+      },
+    };
+    const { source } = compilePtx(traced, { target: "sm_80" });
+    const turn = source.slice(source.search(/^\$loop_\d+:/m));
+    expect(turn.indexOf("cp.async")).toBeGreaterThan(turn.indexOf("bar.sync"));
+    const { expected, actual } = runBoth(traced, launch);
+    expect(actual.out).toEqual(expected.out);
+  });
+
+  it("copies of the last turn, which bring zeros, have come before others use their memory", () => {
+    const summing = kernel({
+      name: "summing",
+      params: { a: tl.tensor("f16", 2), b: tl.tensor("f16", 2), out: tl.tensor("f32", 2) },
+      grid: () => [1],
+      body(p) {
+        const zeros = { product: tl.zeros([128, 128], "f32"), sums: tl.zeros([128], "f32") };
+        // The sums of columns are exchanged after the copies were issued, and the whole once more after the loop.
+        const { product, sums } = tl.loop({ to: 256, step: 128 }, zeros, (row, s) => {
+          const [a, b] = [p.a.load([row, 0], [128, 128]), p.b.load([row, 0], [128, 128])];
+          const rows = s.sums.add(tl.sum(b.to("f32").mul(2), 1));
+          const product = tl.dot(b, a, tl.dot(a, b.trans(), s.product));
+          return { product, sums: rows.add(tl.sum(a.to("f32"), 0)) };
+        });
+        p.out.store([0, 0], product.add(sums.perRow()));
+      },
+    });
+    const data = Uint16Array.from({ length: 256 * 128 }, (_, i) => f32ToF16Bits((i % 3) - 1));
+    const launch = {
+      arguments: {
+        a: { data, shape: [256, 128] },
+        b: { data, shape: [256, 128] },
+        out: { data: new Float32Array(128 * 128), shape: [128, 128] },
+      },
+    };
+    const { expected, actual } = runBoth(optimize(summing.trace()), launch);
+    expect(actual.out).toEqual(expected.out);
+  });
+
   it("loads with any bound in the mask: the elements that exist are counted without passing the largest integer", () => {
     const limited = kernel({
       name: "limited",

@@ -32,6 +32,8 @@ const NARROWEST = 4;
 /** The elements of a load, one for each register of its layout. */
 export interface CopySource {
   readonly kind: ElementKind;
+  /** The memory that it lies in (roots.ts). */
+  readonly root: string;
   readonly addresses: readonly Element[];
   /** Which elements are copied; the others become 0. */
   readonly masks: readonly Element[] | undefined;
@@ -70,16 +72,17 @@ export function copySource(
   const { emitter } = lowering;
   const [first, ...rest] = load.operands;
   const kind = first!.type.dtype;
-  if (load.opcode === "view_load") return { kind, ...copyWindow(lowering, load, registers, motion) };
+  const root = lowering.roots.rootOf(first!);
+  if (load.opcode === "view_load") return { kind, root, ...copyWindow(lowering, load, registers, motion) };
   const pick = (list: readonly Element[]) => (registers ? registers.map((register) => list[register]!) : list);
   const elementsOf = (value: Value) => pick(lowering.tile(value).elements(emitter));
   const [mask, other] = rest;
   // Only zeros come for free.
   if (other && elementsOf(other).some((element) => !isZero(element))) return undefined;
   const addresses = elementsOf(first!);
-  if (!bounded) return { kind, addresses, masks: mask && elementsOf(mask), remaining: undefined };
+  if (!bounded) return { kind, root, addresses, masks: mask && elementsOf(mask), remaining: undefined };
   const parts = mask && boundedElements(lowering, mask);
-  return parts && { kind, addresses, masks: parts.masks && pick(parts.masks), remaining: pick(parts.remaining) };
+  return parts && { kind, root, addresses, masks: parts.masks && pick(parts.masks), remaining: pick(parts.remaining) };
 }
 
 const isZero = (element: Element): boolean =>
@@ -155,6 +158,7 @@ export function issueCopy(
   const targets = sharedAddresses(emitter, layout, memory, source.kind, origin, registers);
   const guard = ownerGuard(emitter, layout);
   const access = { kind: "write", place: buffer, group } as const;
+  const read = { kind: "read", place: source.root, group } as const;
   pieces.forEach(({ bytes }, i) => {
     const to = addressOf(emitter, targets[i]!, "i32", buffer);
     const from = addressOf(emitter, source.addresses[i]!, "pointer");
@@ -164,6 +168,7 @@ export function issueCopy(
     emitter.emit(`cp.async.${cache}.shared.global`, [to, from, bytes, ...(size === undefined ? [] : [size])], {
       guard,
       access,
+      source: read,
     });
   });
 }

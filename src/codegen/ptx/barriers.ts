@@ -23,13 +23,12 @@ function visit(nodes: Node[], before: Pending, barrier: Instruction): Pending {
     switch (node.kind) {
       case "instruction": {
         if (node.opcode.startsWith("bar.")) pending = new Set();
-        const { access } = node;
-        if (!access) break;
-        if (anyConflict(pending, access)) {
+        const accesses = [node.source, node.access].filter((access) => access !== undefined);
+        if (accesses.some((access) => anyConflict(pending, access))) {
           nodes.splice(i++, 0, barrier);
           pending = new Set();
         }
-        pending.add(access);
+        for (const access of accesses) pending.add(access);
         break;
       }
       case "loop": {

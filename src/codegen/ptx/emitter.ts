@@ -49,6 +49,7 @@ const prefixes: Readonly<Record<RegisterClass, string>> = {
 export interface EmitOptions {
   readonly guard?: Guard | undefined;
   readonly access?: MemoryAccess | undefined;
+  readonly source?: MemoryAccess | undefined;
 }
 
 export class Emitter {
@@ -202,9 +203,9 @@ export class Emitter {
     this.push({ kind: "line", file, line, column });
   }
 
-  emit(opcode: string, operands: readonly Operand[], { guard, access }: EmitOptions = {}): Instruction {
+  emit(opcode: string, operands: readonly Operand[], { guard, access, source }: EmitOptions = {}): Instruction {
     this.#nameLine();
-    const instruction: Instruction = { kind: "instruction", opcode, operands, guard, access };
+    const instruction: Instruction = { kind: "instruction", opcode, operands, guard, access, source };
     this.scope.nodes.push(instruction);
     return instruction;
   }

@@ -75,6 +75,8 @@ export interface Instruction {
   readonly operands: readonly Operand[];
   readonly guard?: Guard | undefined;
   readonly access?: MemoryAccess | undefined;
+  /** Of a copy: the access to what it reads; `access` is that to what it writes. */
+  readonly source?: MemoryAccess | undefined;
   /** Without effect but for its first operand, which nothing else assigns: may go when that is not read. */
   readonly removable?: true;
 }

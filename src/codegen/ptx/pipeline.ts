@@ -398,9 +398,13 @@ export class Pipeline {
     emitter.emit("selp.b32", [this.#reading, start, next, wrapped]);
   }
 
-  /** After the loop: nothing may come to memory that others use from now on. */
+  /** After the loop: nothing may come to memory that others use from now on. Barriers of the last turn say nothing of copies that were still under way. */
   drain(): void {
-    this.#lowering.emitter.emit("cp.async.wait_group", [0]);
+    for (const place of [this.#ring, this.#single])
+      if (place.bytes > 0)
+        this.#lowering.emitter.emit("cp.async.wait_group", [0], {
+          access: { kind: "write", place, group: this.#group },
+        });
   }
 
   /**

@@ -124,7 +124,7 @@ export function copyWindow(
   operation: Operation,
   registers: readonly number[] | undefined,
   motion: Motion | undefined,
-): Omit<CopySource, "kind"> {
+): Omit<CopySource, "kind" | "root"> {
   const { emitter } = lowering;
   const all = windowOf(lowering, operation, operation.operands.slice(1), operation.results[0]!);
   const window = registers ? { ...all, registers } : all;
