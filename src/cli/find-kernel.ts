@@ -18,7 +18,7 @@ export interface FoundKernel {
 /** Throws `ArgumentError`: `KERNEL_UNKNOWN`, `KERNEL_FILE` (no such file, or it fails to load), `KERNEL_EXPORT` (none, or several). */
 export async function findKernel(named: string): Promise<FoundKernel> {
   if (!/[./\\]/.test(named)) {
-    const found = libraryKernels[named];
+    const found = Object.hasOwn(libraryKernels, named) ? libraryKernels[named] : undefined;
     if (found) return { definition: found.definition, defaults: found.example };
     throw new ArgumentError(
       "KERNEL_UNKNOWN",

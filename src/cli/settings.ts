@@ -21,7 +21,7 @@ export function parseSettings({ definition, defaults }: FoundKernel, settings: r
       if (!dtypes.includes(value as DType))
         throw new ArgumentError("SETTING", `--set ${setting}: ${name} must be one of ${dtypes.join(", ")}`);
       bound[name] = value as DType;
-    } else if (name in definition.constants) {
+    } else if (Object.hasOwn(definition.constants, name)) {
       constants[name] = parseConstant(setting, value, definition.constants[name] as Constant);
     } else {
       const known = [...definition.dtypeVariables, ...Object.keys(definition.constants)];

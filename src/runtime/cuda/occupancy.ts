@@ -83,8 +83,7 @@ export function occupancy(architecture: string, { threads, registers, sharedByte
 
 /** @throws ArgumentError `ARCHITECTURE` for one that is not in the table. */
 export function limitsOf(architecture: string): MultiprocessorLimits {
-  const limits = multiprocessors[architecture];
-  if (limits) return limits;
+  if (Object.hasOwn(multiprocessors, architecture)) return multiprocessors[architecture]!;
   const known = Object.keys(multiprocessors).join(", ");
   throw new ArgumentError("ARCHITECTURE", `the limits of "${architecture}" are not known; the table has ${known}`);
 }
