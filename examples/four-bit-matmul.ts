@@ -22,6 +22,7 @@ export const fourBitMatmul = kernel({
   },
   grid: (p, { M, N }) => [tl.cdiv(p.out.shape(1), N), tl.cdiv(p.out.shape(0), M)],
   body(p, { M, N, K }) {
+    tl.staticAssert(GROUP % K === 0, `K must divide ${GROUP}: a turn has the scales of one group, got ${K}`);
     const [column, row] = [tl.programId(0).mul(N), tl.programId(1).mul(M)];
     const columns = tl.arange(0, N).add(column);
     const WORDS = tl.dim("WORDS", K / 8);
@@ -34,7 +35,7 @@ export const fourBitMatmul = kernel({
         .and(15)
         .reshape([K, N]);
       const group = k.div(GROUP);
-      const zeroWord = p.zeros.pointer.add(group.mul(p.zeros.shape(1)).add(columns.div(8)));
+      const zeroWord = p.zeros.at(group).pointer.add(columns.div(8));
       const zero = tl
         .load(zeroWord, { mask: columns.lt(p.out.shape(1)) })
         .shr(columns.rem(8).mul(4))

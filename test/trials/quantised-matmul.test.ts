@@ -92,6 +92,10 @@ onEveryTarget((device) => {
   });
 });
 
+it("a turn of more rows than have one scale is refused", () => {
+  expect(() => fourBitMatmul.trace({ constants: { K: 2 * GROUP } })).toThrow(/K must divide 64/);
+});
+
 describe("their loops", () => {
   it("copy activations and packed weights ahead, and meet twice a turn: for the copies, and for the weights as halves", () => {
     for (const definition of [eightBits, fourBitMatmul]) {
