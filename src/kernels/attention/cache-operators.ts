@@ -138,7 +138,7 @@ function copyValues(from: Tensor, to: Tensor): void {
 const tileElements = 2048;
 
 /** Enqueues a copy between strided tensors of shape [blocks, Hk, block, pieces, piece]. */
-export function copyPages(from: Tensor, to: Tensor): void {
+function copyPages(from: Tensor, to: Tensor): void {
   const [, , size, chunks, width] = from.shape as [number, number, number, number, number];
   const [CHUNKS, WIDTH] = [nextPowerOfTwo(chunks), nextPowerOfTwo(width)];
   const BLOCK = Math.max(1, Math.min(nextPowerOfTwo(size), tileElements / (CHUNKS * WIDTH)));

@@ -57,7 +57,7 @@ export interface VariantGradients {
   readonly dsinks?: Tensor;
 }
 
-export const variantGradients = ({ bias, sinks }: Readonly<Record<string, Tensor>>): VariantGradients => ({
+const variantGradients = ({ bias, sinks }: Readonly<Record<string, Tensor>>): VariantGradients => ({
   ...(bias && { dbias: bias }),
   ...(sinks && { dsinks: sinks }),
 });

@@ -22,7 +22,6 @@ export type { PagedAttentionOutput };
 export const pagedAttentionKernel: KernelDefinition = families.plain.plain.split;
 export const pagedForwardKernel: KernelDefinition = families.plain.plain.forward;
 export const packedPagedAttentionKernel: KernelDefinition = families.plain.with([withPackedQueries]).split;
-export const rotatedPagedAttentionKernel: KernelDefinition = families.rotated.plain.split;
 export const pagedPiecewiseKernel: KernelDefinition = families.piecewise.plain.split;
 export const rotatedPagedPiecewiseKernel: KernelDefinition = families.rotatedPiecewise.plain.split;
 

@@ -18,7 +18,7 @@ const MOST_LINES = 16;
 const CELL_HEIGHT = 30;
 
 /** A tile in lines of memory, with what is drawn of it. */
-export interface MemoryGrid {
+interface MemoryGrid {
   /** Bytes of a cell: elements that lie next to each other in the tile as in memory. */
   readonly cellBytes: number;
   readonly lines: number;
@@ -32,7 +32,7 @@ export interface MemoryGrid {
   readonly repetitions: readonly { readonly bytes: number; readonly coordinates: readonly number[] }[];
 }
 
-export function memoryGridOf(tile: SharedTileReport): MemoryGrid {
+function memoryGridOf(tile: SharedTileReport): MemoryGrid {
   const { elementBytes, bytes } = tile;
   const memory = layoutOf(tile);
   const columns = memory.columns;
@@ -65,7 +65,7 @@ export function memoryGridOf(tile: SharedTileReport): MemoryGrid {
 const letterOf = (access: number): string => String.fromCharCode("A".charCodeAt(0) + (access % 26));
 
 /** For each cell the lanes that reach it, for the first pass of each access, as "A0 B3-6". */
-export function marksOf({ accesses }: SharedTileReport, { cellBytes }: MemoryGrid): Map<number, string> {
+function marksOf({ accesses }: SharedTileReport, { cellBytes }: MemoryGrid): Map<number, string> {
   const marks = new Map<number, string[]>();
   accesses.forEach(({ lanes, bytes }, access) => {
     const reached = new Map<number, number[]>();
@@ -125,7 +125,7 @@ export function drawMemory(tile: SharedTileReport): string {
 }
 
 /** What the picture says in words. */
-export function explainMemory(tile: SharedTileReport, grid: MemoryGrid): string[] {
+function explainMemory(tile: SharedTileReport, grid: MemoryGrid): string[] {
   const { cellBytes, lines, drawnLines, cells, axis, cellElements, repetitions } = grid;
   const places = tile.places > 1 ? `, in ${tile.places} places (a ring)` : "";
   const extents = Object.values(tile.extents);

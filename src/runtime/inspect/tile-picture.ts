@@ -33,7 +33,7 @@ const CELL_HEIGHT = 18;
 export const layoutOf = ({ bases, extents }: BasesReport): LinearLayout => LinearLayout.fromBases(bases, extents);
 
 /** Who holds an element. On a target without warps, threads are counted through and grouped by 32 for the colours. */
-export interface Holder {
+interface Holder {
   readonly warp: number;
   readonly lane: number;
   readonly register: number;
@@ -104,7 +104,7 @@ const touching = (layout: LinearLayout, bit: number): number =>
   layout.columns.filter((column) => (column & bit) !== 0).length;
 
 /** The holder of an element that has no copies before it; undefined where nobody holds it. */
-export function holderOf({ layout, columns }: TileGrid, row: number, column: number): Holder | undefined {
+function holderOf({ layout, columns }: TileGrid, row: number, column: number): Holder | undefined {
   const input = layout.preimageFlat(row * columns + column);
   if (input === undefined) return undefined;
   const values = unpackCoordinates(layout.ins, input);
