@@ -24,7 +24,9 @@ function visit(nodes: Node[], before: Pending, barrier: Instruction): Pending {
       case "instruction": {
         if (node.opcode.startsWith("bar.")) pending = new Set();
         const accesses = [node.source, node.access].filter((access) => access !== undefined);
-        if (accesses.some((access) => anyConflict(pending, access))) {
+        // A wait touches nothing itself: from there on what it waited for has happened.
+        const waits = node.opcode.startsWith("cp.async.wait");
+        if (!waits && accesses.some((access) => anyConflict(pending, access))) {
           nodes.splice(i++, 0, barrier);
           pending = new Set();
         }
