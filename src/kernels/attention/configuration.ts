@@ -67,7 +67,7 @@ const forwardTable: Table = {
     if (wide) return blocks(32, 32, 8);
     if (!half) return extent <= 64 ? blocks(64, 64, 8) : extent <= 128 ? blocks(64, 32, 8) : blocks(32, 32 / terms, 8);
     if (extent <= 64) return blocks(128, 64, lean && terms === 1 ? 4 : 8);
-    if (extent > 128) return blocks(64, 32 / terms, 8);
+    if (extent > 128) return blocks(turned && terms === 2 ? 32 : 64, 32 / terms, 8);
     if (terms === 1) return blocks(128, turned && laden ? 32 : 64, lean ? 4 : 8);
     return lean ? blocks(64, 64, 4) : blocks(128, 32, 8);
   },
@@ -82,15 +82,13 @@ const forwardTable: Table = {
 const queriesTable: Table = {
   cuda({ extent, terms, half, lean, turned, laden, wide }) {
     if (wide) return turned && terms === 2 ? blocks(16, 16, 8) : blocks(32, 32, 8);
-    if (!half)
-      return extent <= 64
-        ? blocks(64, 64 / terms, 8)
-        : extent <= 128
-          ? blocks(32, 32, 8)
-          : terms === 1
-            ? blocks(32, 16, 8)
-            : blocks(16, 16, 8);
-    if (extent > 128) return blocks(32, 32, 8);
+    const crowded = turned && laden && terms === 2;
+    if (!half) {
+      if (extent <= 64) return blocks(64, 64 / terms, 8);
+      return extent <= 128 ? blocks(crowded ? 16 : 32, 32, 8) : blocks(terms === 1 ? 32 : 16, 16, 8);
+    }
+    // Two gradients of 256 channels and turned operands are more than the registers hold: the smallest tiles still spill 64 bytes.
+    if (extent > 128) return turned && terms === 2 ? blocks(16, 16, 8) : blocks(32, 32, 8);
     if (terms === 1) return blocks(lean ? 128 : 64, turned && laden ? 32 : 64, 8);
     // Rows rather than keys: a row's q and dout stay, and the keys' tiles pass by all of them.
     if (extent <= 64) return blocks(64, laden ? 32 : 64, 8);
@@ -109,13 +107,14 @@ const keysTable: Table = {
     if (wide) return terms === 1 ? blocks(32, 32, 8) : turned ? blocks(32, 16, 8) : blocks(16, 32, 8);
     if (!half) {
       if (extent <= 64) return blocks(32, 64 / terms, 8);
-      return extent <= 128 ? blocks(32 / terms, 32, 8) : blocks(16, 16, 8);
+      return extent <= 128 ? blocks(32 / terms, turned && laden ? 32 / terms : 32, 8) : blocks(16, 16, 8);
     }
     if (extent <= 64) {
       const few = turned && laden;
       return terms === 1 ? blocks(few ? 32 : 64, lean ? 128 : 64, 8) : blocks(32, few ? 32 : 64, 8);
     }
-    if (extent > 128) return blocks(32, 32, 8);
+    // As above; here 128 bytes.
+    if (extent > 128) return turned && terms === 2 ? blocks(16, 16, 8) : blocks(32, 32, 8);
     if (terms === 1) return blocks(32, turned && laden ? 32 : 64, 8);
     return laden ? blocks(16, 16, 8) : blocks(turned ? 16 : 32, 32, 8);
   },
