@@ -120,6 +120,7 @@ const fma: Rule = ({ operands: [a, b, c] }, make) => {
 const neg: Rule = ({ operands: [x] }) => madeBy(x!, "neg")?.operands[0];
 
 const abs: Rule = ({ operands: [x] }, make) => {
+  if (x!.type.dtype === "u32") return x; // -x of an unsigned number is another number, and each is its own abs.
   const inner = madeBy(x!, "neg");
   return inner ? make.value("abs", [inner.operands[0]!]) : madeBy(x!, "abs")?.results[0];
 };

@@ -113,6 +113,8 @@ describe("integer identities", () => {
     ["%r = max %i, %i : i32", "=%i"],
     ["%a = neg %i : i32\n%r = neg %a : i32", "%a = neg %i : i32\n=%i"],
     ["%a = not %u : u32\n%r = not %a : u32", "%a = not %u : u32\n=%u"],
+    ["%a = neg %i : i32\n%r = abs %a : i32", "%a = neg %i : i32\n%0 = abs %i : i32\n=%0"],
+    ["%a = neg %u : u32\n%r = abs %a : u32", "%a = neg %u : u32\n=%a"], // Unsigned: not abs %u.
   ];
   test.each(cases)("%s", value);
 });
