@@ -12,8 +12,8 @@ export interface Judged {
 
 type Numbers = ArrayLike<number>;
 
-/** Sums terms one by one, with their magnitudes. */
-class Sums implements Judged {
+/** Results with the magnitude of their terms, collected one by one. */
+export class Terms implements Judged {
   readonly values: Float64Array;
   readonly magnitudes: Float64Array;
 
@@ -26,6 +26,11 @@ class Sums implements Judged {
     this.values[index]! += term;
     this.magnitudes[index]! += magnitude;
   }
+
+  set(index: number, value: number, magnitude = Math.abs(value)): void {
+    this.values[index] = value;
+    this.magnitudes[index] = magnitude;
+  }
 }
 
 /** [M, K]·[K, N] by functions that give the elements. */
@@ -34,7 +39,7 @@ export function product(
   a: (row: number, inner: number) => number,
   b: (inner: number, column: number) => number,
 ): Judged {
-  const sums = new Sums(m * n);
+  const sums = new Terms(m * n);
   for (let row = 0; row < m; row++)
     for (let column = 0; column < n; column++)
       for (let inner = 0; inner < k; inner++) sums.add(row * n + column, a(row, inner) * b(inner, column));
@@ -61,10 +66,10 @@ export function rmsNormGradients(
   epsilon: number,
 ): { dx: Judged; dweight: Judged } {
   const hidden = weight.length;
-  const [dx, dweight] = [new Sums(x.length), new Sums(hidden)];
+  const [dx, dweight] = [new Terms(x.length), new Terms(hidden)];
   for (let row = 0; row < x.length / hidden; row++) {
     const r = inverseRms(x, row, hidden, epsilon);
-    const mean = new Sums(1);
+    const mean = new Terms(1);
     for (let i = 0; i < hidden; i++) {
       const at = row * hidden + i;
       mean.add(0, (dout[at]! * weight[i]! * x[at]!) / hidden);
@@ -85,7 +90,7 @@ export const swiglu = (gate: Numbers, up: Numbers): Float64Array =>
   Float64Array.from({ length: gate.length }, (_, i) => gate[i]! * sigmoid(gate[i]!) * up[i]!);
 
 export function swigluGradients(gate: Numbers, up: Numbers, dout: Numbers): { dgate: Judged; dup: Judged } {
-  const [dgate, dup] = [new Sums(gate.length), new Sums(gate.length)];
+  const [dgate, dup] = [new Terms(gate.length), new Terms(gate.length)];
   for (let i = 0; i < gate.length; i++) {
     const [g, s] = [gate[i]!, sigmoid(gate[i]!)];
     dup.add(i, dout[i]! * g * s);
@@ -98,7 +103,7 @@ export function swigluGradients(gate: Numbers, up: Numbers, dout: Numbers): { dg
 /** The sum of the rows of `dout` [T, hidden] for each row of the table. */
 export function embeddingGradient(dout: Numbers, ids: Numbers, rows: number): Judged {
   const hidden = dout.length / ids.length;
-  const sums = new Sums(rows * hidden);
+  const sums = new Terms(rows * hidden);
   for (let i = 0; i < dout.length; i++) sums.add(ids[Math.floor(i / hidden)]! * hidden + (i % hidden), dout[i]!);
   return sums;
 }

@@ -7,9 +7,10 @@ import { compile } from "../../src/codegen/index.ts";
 import type { KernelDefinition, Specialization } from "../../src/dsl/index.ts";
 import type { Tensor } from "../../src/runtime/index.ts";
 import { createDevice, type Device } from "../../src/runtime/index.ts";
-import type { Judged } from "../kernels/training-reference.ts";
 import { instructionsOfLoops } from "../ptx/loops.ts";
 import { type FloatDType, randomValues } from "../support/rounding.ts";
+
+export { Terms } from "../kernels/training-reference.ts";
 
 /** Runs a suite on each target. */
 export function onEveryTarget(suite: (device: Device) => void): void {
@@ -36,27 +37,6 @@ export function numbers(dtype: FloatDType, shape: readonly number[], seed: numbe
   const count = shape.reduce((product, size) => product * size, 1);
   const values = randomValues(dtype, count, seed, scale);
   return { values, on: (device) => device.tensor(values, { shape, dtype }) };
-}
-
-/** Results with the magnitude of their terms, collected one by one. */
-export class Terms implements Judged {
-  readonly values: Float64Array;
-  readonly magnitudes: Float64Array;
-
-  constructor(count: number) {
-    this.values = new Float64Array(count);
-    this.magnitudes = new Float64Array(count);
-  }
-
-  add(index: number, term: number, magnitude = Math.abs(term)): void {
-    this.values[index]! += term;
-    this.magnitudes[index]! += magnitude;
-  }
-
-  set(index: number, value: number, magnitude = Math.abs(value)): void {
-    this.values[index] = value;
-    this.magnitudes[index] = magnitude;
-  }
 }
 
 /** How often opcodes stand in the PTX of a kernel: in each of its loops, innermost first, and in all of it. */
