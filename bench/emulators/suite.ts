@@ -6,13 +6,14 @@
 import type { Command } from "commander";
 import type { Conflict, LaunchResult, ProblemResult } from "../../test/kernels/clean-ptx.ts";
 import { runChild } from "../support/child.ts";
-import { positiveInteger } from "../support/options.ts";
+import { journalOption, positiveInteger } from "../support/options.ts";
 import { milliseconds, Report } from "../support/report.ts";
 import type { EmulatorsInput, EmulatorsResult } from "./measured.ts";
 
 interface Options {
   readonly filter: string;
   readonly every: number;
+  readonly journal?: string;
   readonly json?: string;
 }
 
@@ -49,9 +50,9 @@ function rowsOf(problems: readonly ProblemResult[]): string[][] {
     });
 }
 
-async function run({ filter, every, json }: Options): Promise<void> {
+async function run({ json, ...chosen }: Options): Promise<void> {
   const report = new Report("emulators");
-  const input: EmulatorsInput = { filter, every };
+  const input: EmulatorsInput = { ...chosen, revision: report.environment.revision };
   const onProgress = (message: string) => report.progress(message);
   const { missing, speed, problems } = await runChild<EmulatorsResult>("emulators/measure.ts", input, {
     library: "source",
@@ -92,6 +93,7 @@ export function addEmulators(program: Command): void {
     )
     .option("--filter <text>", "only problems whose title holds this", "")
     .option("--every <n>", "every n-th problem only", positiveInteger, 1)
+    .addOption(journalOption())
     .option("--json <file>", "also write the results here")
     .action(run);
 }
