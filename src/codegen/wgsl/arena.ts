@@ -72,9 +72,9 @@ export class Arena {
 
   /** A scalar as a value of which WGSL knows that it is the same for all threads, so that control flow may depend on it. */
   makeUniform(value: Expr, type: ValueType, name: string): Expr {
-    const { writer, thread } = this.#generator;
+    const { writer, invocation } = this.#generator;
     this.begin(1);
-    writer.nest(`if (${thread} == 0)`, () => writer.line(`${this.name}[0] = ${toWord(value, type)};`));
+    writer.nest(`if (${invocation.thread} == 0)`, () => writer.line(`${this.name}[0] = ${toWord(value, type)};`));
     this.#inUse = false;
     // It begins and ends with a barrier of its own.
     const word = writer.bind(name, atom(`workgroupUniformLoad(&${this.name}[0])`, writer.depth));

@@ -6,9 +6,10 @@ import { elementCount, type Operation, shapeOf } from "../../ir/index.ts";
 import { linearElement } from "./debug.ts";
 import { overRegisters } from "./exchange.ts";
 import { Expr, precedence } from "./expression.ts";
-import type { Generator, Storage } from "./generator.ts";
+import type { Generator } from "./generator.ts";
 import type { Root } from "./groups.ts";
 import { heldType, zeroOf } from "./types.ts";
+import type { Storage } from "./variables.ts";
 
 const functions: Readonly<Record<string, string>> = {
   add: "atomicAdd",
@@ -40,23 +41,29 @@ export function atomicRoot(generator: Generator, operation: Operation): Root {
     ],
     before() {
       if (wanted) {
-        storage = generator.declare(results[0]!);
-        generator.storages.set(results[0]!, storage);
+        storage = generator.variables.declare(results[0]!);
+        generator.variables.keep(results[0]!, storage);
       }
     },
     body(index) {
       const { writer } = generator;
-      const address = `&${buffer.name}[${generator.element(pointer!, index)}]`;
-      const value = generator.element(first!, index);
+      const address = `&${buffer.name}[${generator.elements.of(pointer!, index)}]`;
+      const value = generator.elements.of(first!, index);
       // Where the mask is false, the old value is 0, as a masked load would give.
       if (storage && mask)
-        writer.line(`${generator.place(storage, index.at)} = ${zeroOf(heldType(results[0]!.type))};`);
+        writer.line(`${generator.variables.place(storage, index.at)} = ${zeroOf(heldType(results[0]!.type))};`);
       const act = (): void => {
         // f32 addition and comparison are loops of statements, of which only the old value is left to name.
         let old: string;
         let done = false;
         if (opcode === "atomic_cas") {
-          old = compareExchange(generator, address, heldType(first!.type), value, generator.element(second!, index));
+          old = compareExchange(
+            generator,
+            address,
+            heldType(first!.type),
+            value,
+            generator.elements.of(second!, index),
+          );
           done = true;
         } else if (dtype === "f32" && attributes.kind === "add") {
           old = addFloat(generator, address, value);
@@ -64,10 +71,12 @@ export function atomicRoot(generator: Generator, operation: Operation): Root {
         } else if (dtype === "f32") old = `atomicExchange(${address}, bitcast<u32>(${value}))`;
         else old = `${functions[attributes.kind as string]}(${address}, ${value})`;
         if (storage)
-          writer.line(`${generator.place(storage, index.at)} = ${dtype === "f32" ? `bitcast<f32>(${old})` : old};`);
+          writer.line(
+            `${generator.variables.place(storage, index.at)} = ${dtype === "f32" ? `bitcast<f32>(${old})` : old};`,
+          );
         else if (!done) writer.line(`${old};`);
       };
-      writer.when([generator.firstCopy(distribution), mask && generator.element(mask, index)], act);
+      writer.when([generator.invocation.firstCopy(distribution), mask && generator.elements.of(mask, index)], act);
     },
   };
 }
@@ -106,21 +115,21 @@ function compareExchange({ writer }: Generator, address: string, type: string, e
 /** Hands the old values to the threads that hold copies. */
 export function finishAtomic(generator: Generator, operation: Operation): void {
   const [result] = operation.results;
-  const storage = generator.storages.get(result!);
+  const storage = generator.variables.of(result!);
   if (!storage || storage.distribution.copies === 0) return;
   const { writer, arena } = generator;
   // Copies exist only where the tile has fewer elements than there are threads: it fits.
   arena.begin(elementCount(shapeOf(result!.type)));
   overRegisters(generator, storage.distribution, (index) => {
     const element = linearElement(generator, index);
-    writer.when([generator.firstCopy(storage.distribution)], () =>
-      arena.write(element, generator.place(storage, index.at), result!.type),
+    writer.when([generator.invocation.firstCopy(storage.distribution)], () =>
+      arena.write(element, generator.variables.place(storage, index.at), result!.type),
     );
   });
   arena.publish();
   overRegisters(generator, storage.distribution, (index) =>
     writer.line(
-      `${generator.place(storage, index.at)} = ${arena.read(linearElement(generator, index), result!.type)};`,
+      `${generator.variables.place(storage, index.at)} = ${arena.read(linearElement(generator, index), result!.type)};`,
     ),
   );
 }

@@ -76,10 +76,10 @@ export function compileWgsl(
   };
 }
 
-function featuresUsed({ bindings, builtins }: Generator): readonly string[] {
+function featuresUsed({ bindings, invocation }: Generator): readonly string[] {
   const features: string[] = [];
   if (bindings.buffers.some(({ packing }) => packing === "half")) features.push("shader-f16");
-  if (builtins.has("subgroup_invocation_id")) features.push("subgroups");
+  if (invocation.inputs.has("subgroup_invocation_id")) features.push("subgroups");
   return features;
 }
 
@@ -92,8 +92,10 @@ const builtinTypes: Readonly<Record<string, string>> = {
 };
 
 function moduleText(generator: Generator, entry: string): string {
-  const { arena, bindings, builtins, library, threads, writer } = generator;
-  const inputs = [...builtins].map(([builtin, name]) => `@builtin(${builtin}) ${name}: ${builtinTypes[builtin]}`);
+  const { arena, bindings, invocation, library, threads, writer } = generator;
+  const inputs = [...invocation.inputs].map(
+    ([builtin, name]) => `@builtin(${builtin}) ${name}: ${builtinTypes[builtin]}`,
+  );
   const body = writer.finish().map((line) => `  ${line}`);
   const sections = [
     featuresUsed(generator).map((feature) => directives[feature]!),

@@ -9,13 +9,15 @@ import { debugRoot } from "./debug.ts";
 import { emitDots } from "./dot.ts";
 import { exchange } from "./exchange.ts";
 import { atom, type Expr } from "./expression.ts";
-import type { Generator, Storage } from "./generator.ts";
+import type { Generator } from "./generator.ts";
 import type { Group, Root } from "./groups.ts";
 import { viewOf } from "./loads.ts";
+import { nameOf } from "./names.ts";
 import { reduceRoot } from "./reduce.ts";
 import { emitScan } from "./scan.ts";
 import { storeRoot } from "./stores.ts";
 import { heldType } from "./types.ts";
+import type { Storage } from "./variables.ts";
 
 /** Where a value of a loop or branch lives: a storage for tiles, scalars and pointers, variables for the parts of a view. */
 type Place = { readonly storage: Storage } | { readonly view: readonly Expr[] };
@@ -102,14 +104,14 @@ function materialise(generator: Generator, value: Value): Root {
         : [],
     before(group: Group) {
       const elsewhere = [...generator.analysis.consumersOf(value)].some((consumer) => !group.carriesOut(consumer));
-      if (elsewhere) storage = generator.declare(value);
+      if (elsewhere) storage = generator.variables.declare(value);
     },
     body(index) {
-      const element = generator.element(value, index);
-      if (storage) generator.writer.line(`${generator.place(storage, index.at)} = ${element};`);
+      const element = generator.elements.of(value, index);
+      if (storage) generator.writer.line(`${generator.variables.place(storage, index.at)} = ${element};`);
     },
     after() {
-      if (storage) generator.storages.set(value, storage);
+      if (storage) generator.variables.keep(value, storage);
     },
   };
 }
@@ -129,8 +131,8 @@ function assign(generator: Generator, value: Value, { storage }: { readonly stor
     location: undefined,
     inputs: [value],
     body(index) {
-      const place = generator.place(storage, index.at);
-      const element = generator.element(value, index);
+      const place = generator.variables.place(storage, index.at);
+      const element = generator.elements.of(value, index);
       if (element.text !== place.text) generator.writer.line(`${place} = ${element};`);
     },
   };
@@ -148,7 +150,7 @@ function emitLoop(generator: Generator, loop: Operation): void {
   const bounds = [from!, to!, step!].map((bound) => uniformScalar(generator, bound));
   // A number of turns that a CPU driver knows is an invitation to unroll.
   if (bounds.every(({ constant }) => constant !== undefined))
-    bounds[1] = atom(generator.loopBound(bounds[1]!.constant!), 0);
+    bounds[1] = atom(generator.constants.loopBound(bounds[1]!.constant!), 0);
   const places = parameters.map((parameter) => declarePlace(generator, parameter));
   assignAll(generator, initial, places, []);
 
@@ -162,7 +164,7 @@ function emitLoop(generator: Generator, loop: Operation): void {
       distribution: generator.distribution(variable!),
       depth: writer.depth,
     };
-    generator.storages.set(variable!, counterStorage);
+    generator.variables.keep(variable!, counterStorage);
     for (const [i, parameter] of parameters.entries()) bindPlace(generator, parameter, places[i]!, writer.depth);
     const assign = () => assignAll(generator, terminator(body).operands, places, parameters);
     emitBlock(generator, body, assign, { parameters, places, body });
@@ -172,9 +174,9 @@ function emitLoop(generator: Generator, loop: Operation): void {
 
 function declarePlace(generator: Generator, value: Value): Place {
   const { writer } = generator;
-  const name = generator.nameOf(value);
+  const name = nameOf(value);
   if (value.type.kind !== "view")
-    return { storage: generator.declareAs(name, heldType(value.type), generator.distribution(value)) };
+    return { storage: generator.variables.declareAs(name, heldType(value.type), generator.distribution(value)) };
   const parts = [
     "offset",
     ...["size", "stride"].flatMap((what) =>
@@ -187,7 +189,7 @@ function declarePlace(generator: Generator, value: Value): Place {
 /** Says that `value` is what `place` holds, from `depth` on. */
 function bindPlace(generator: Generator, value: Value, place: Place, depth: number): void {
   if ("storage" in place) {
-    generator.storages.set(value, { ...place.storage, depth });
+    generator.variables.keep(value, { ...place.storage, depth });
     return;
   }
   const [offset, ...rest] = place.view.map(({ text }) => atom(text, depth));
@@ -214,16 +216,18 @@ function assignAll(
     if (value === parameters[i]) continue;
     if ("view" in place) {
       const view = viewOf(generator, value);
-      const parts = [view.offset, ...view.sizes, ...view.strides].map((part) => generator.bindForced("next", part));
+      const parts = [view.offset, ...view.sizes, ...view.strides].map((part) =>
+        generator.writer.bindAnew("next", part),
+      );
       for (const [j, variable] of place.view.entries()) pending.push(() => writer.line(`${variable} = ${parts[j]};`));
       continue;
     }
     const { storage } = place;
-    if (generator.storages.get(value)?.name === storage.name) continue;
+    if (generator.variables.of(value)?.name === storage.name) continue;
     if (storage.distribution.rank === 0) {
-      const next = generator.scalar(value);
+      const next = generator.elements.scalar(value);
       // A let, since a place that it reads may be assigned before it.
-      const held = parameters.length > 1 ? bindAlways(generator, "next", next) : next;
+      const held = parameters.length > 1 ? writer.bindHere("next", next) : next;
       pending.push(() => writer.line(`${storage.name} = ${held};`));
       continue;
     }
@@ -232,22 +236,15 @@ function assignAll(
       .leavesOf([value])
       .some((leaf) => others.includes(leaf.value) || (leaf.value === parameters[i] && !leaf.aligned));
     if (overwritten) {
-      const copy = generator.declareAs("next", heldType(value.type), storage.distribution);
+      const copy = generator.variables.declareAs("next", heldType(value.type), storage.distribution);
       groups.flush(groups.add(assign(generator, value, { storage: copy })));
-      generator.storages.set(value, copy);
+      generator.variables.keep(value, copy);
     }
     roots.push(assign(generator, value, { storage }));
   }
   for (const root of roots) groups.add(root);
   groups.flushAll();
   for (const run of pending) run();
-}
-
-function bindAlways(generator: Generator, name: string, expression: Expr): Expr {
-  const { writer } = generator;
-  const unique = writer.names.unique(name);
-  writer.line(`let ${unique} = ${expression};`);
-  return atom(unique, writer.depth);
 }
 
 /**
@@ -306,11 +303,11 @@ function emitIf(generator: Generator, operation: Operation): void {
 /** A scalar that control flow may depend on: every thread has the same value, and WGSL's analysis can see it. */
 function uniformScalar(generator: Generator, value: Value): Expr {
   generator.groups.ready([value]);
-  const expression = generator.scalar(value);
+  const expression = generator.elements.scalar(value);
   if (expression.constant !== undefined) return expression;
-  const bound = generator.bindForced(generator.nameOf(value), expression);
+  const bound = generator.writer.bindAnew(nameOf(value), expression);
   if (isUniform(generator, value)) return bound;
-  return generator.arena.makeUniform(bound, value.type, generator.nameOf(value));
+  return generator.arena.makeUniform(bound, value.type, nameOf(value));
 }
 
 /** Whether WGSL can see that a scalar is the same for all threads. */

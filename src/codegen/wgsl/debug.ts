@@ -47,7 +47,7 @@ export function debugRoot(generator: Generator, operation: Operation): Root {
     body(index) {
       const { writer } = generator;
       const values = operands.map((operand) =>
-        shapeOf(operand.type).length === 0 ? generator.scalar(operand) : generator.element(operand, index),
+        shapeOf(operand.type).length === 0 ? generator.elements.scalar(operand) : generator.elements.of(operand, index),
       );
       const words =
         opcode === "assert"
@@ -55,7 +55,7 @@ export function debugRoot(generator: Generator, operation: Operation): Root {
           : values.flatMap((value, i) => wordsOf(generator, value, operands[i]!.type as TileType));
       const record = (): void => writeRecord(generator, site, linearElement(generator, index), words);
       const failed = opcode === "assert" ? not(values[0]!) : undefined;
-      writer.when([generator.firstCopy(distribution), failed], record);
+      writer.when([generator.invocation.firstCopy(distribution), failed], record);
     },
   };
 }
@@ -63,7 +63,7 @@ export function debugRoot(generator: Generator, operation: Operation): Root {
 function writeRecord(generator: Generator, site: number, element: Expr, values: readonly string[]): void {
   const { writer } = generator;
   const debug = generator.bindings.debug();
-  const programs = [0, 1, 2].map((axis) => `bitcast<u32>(${generator.program(axis)})`);
+  const programs = [0, 1, 2].map((axis) => `bitcast<u32>(${generator.invocation.program(axis)})`);
   const words = [`${site}u`, ...programs, `u32(${element})`, ...values];
   const start = writer.names.unique("record");
   writer.line(`let ${start} = 1u + atomicAdd(&${debug}[0], ${words.length}u);`);
@@ -76,7 +76,8 @@ function writeRecord(generator: Generator, site: number, element: Expr, values: 
 export function linearElement(generator: Generator, index: TileIndex): Expr {
   const shape = index.distribution!.shape;
   let result = literal(0);
-  for (const [axis, extent] of shape.entries()) result = result.times(extent).plus(generator.coordinate(index, axis));
+  for (const [axis, extent] of shape.entries())
+    result = result.times(extent).plus(generator.elements.coordinate(index, axis));
   return result;
 }
 

@@ -10,9 +10,10 @@ import { isSoftware } from "./capabilities.ts";
 import { contiguousAxis } from "./dot-plan.ts";
 import { overRegisters } from "./exchange.ts";
 import { atom, compare, deepest, type Expr, literal, precedence } from "./expression.ts";
-import type { Generator, Storage } from "./generator.ts";
+import type { Generator } from "./generator.ts";
 import { freeIndex, heldIndex, laneOf, type TileIndex } from "./tile-index.ts";
 import { dotTuning } from "./tuning.ts";
+import type { Storage } from "./variables.ts";
 
 /** What workgroup memory holds of an operand. */
 const staged: TileType = { kind: "tile", dtype: "f32", shape: [] };
@@ -62,7 +63,7 @@ class DotEmitter {
     this.#factors = chain.map(({ operands: [a, b] }) => ({ a: a!, b: b! }));
     this.#accumulator = chain[0]!.operands[2]!;
     this.#sources = generator.analysis.plans.get(this.#last)!;
-    this.#storage = target ?? generator.declare(this.#last.results[0]!);
+    this.#storage = target ?? generator.variables.declare(this.#last.results[0]!);
     const { extents } = this.#storage.distribution;
     const [m, n] = this.#lines;
     const k = shapeOf(this.#factors[0]!.a.type)[1]!;
@@ -89,8 +90,8 @@ class DotEmitter {
     } else {
       const { distribution } = this.#storage;
       overRegisters(this.#generator, distribution, (index) => {
-        const initial = this.#generator.element(this.#accumulator, index);
-        const place = this.#generator.place(this.#storage, index.at);
+        const initial = this.#generator.elements.of(this.#accumulator, index);
+        const place = this.#generator.variables.place(this.#storage, index.at);
         if (initial.text !== place.text) writer.line(`${place} = ${initial};`);
       });
       arena.enterLoop();
@@ -99,7 +100,7 @@ class DotEmitter {
         this.#multiply(part, undefined);
       });
     }
-    this.#generator.storages.set(this.#last.results[0]!, this.#storage);
+    this.#generator.variables.keep(this.#last.results[0]!, this.#storage);
   }
 
   // --- workgroup memory -------------------------------------------------------------------------------------------------------
@@ -135,12 +136,12 @@ class DotEmitter {
     const distribution = this.#generator.distribution(value);
     const kAxis = side === "a" ? 1 : 0;
     const body = (index: TileIndex): void => {
-      const k = this.#generator.coordinate(index, kAxis);
-      const line = this.#generator.coordinate(index, 1 - kAxis);
+      const k = this.#generator.elements.coordinate(index, kAxis);
+      const line = this.#generator.elements.coordinate(index, 1 - kAxis);
       const inPart = this.#parts > 1 ? compare(k.shiftRight(Math.log2(this.#part)), "==", part) : undefined;
       const within = this.#parts > 1 ? k.mask(this.#part - 1) : k;
-      writer.when([this.#generator.firstCopy(distribution), inPart], () =>
-        arena.write(this.#slot(side, line, within), this.#generator.element(value, index), staged),
+      writer.when([this.#generator.invocation.firstCopy(distribution), inPart], () =>
+        arena.write(this.#slot(side, line, within), this.#generator.elements.of(value, index), staged),
       );
     };
     groups.flush(groups.add({ distribution, operation: undefined, location: undefined, inputs: [value], body }));
@@ -181,7 +182,9 @@ class DotEmitter {
       range(this.#columns / this.#width).map((j) => {
         const values = range(this.#width).map((lane) => {
           const index = this.#at(row, column, i, j * this.#width + lane);
-          return initial ? this.#generator.element(initial, index) : this.#generator.place(this.#storage, index.at);
+          return initial
+            ? this.#generator.elements.of(initial, index)
+            : this.#generator.variables.place(this.#storage, index.at);
         });
         return writer.variable(`sum_${i}_${j}`, this.#width === 4 ? "vec4f" : "f32", vector(values).text);
       }),
@@ -211,7 +214,10 @@ class DotEmitter {
     for (const [i, line] of sums.entries())
       for (const [j, sum] of line.entries())
         for (const lane of range(this.#width)) {
-          const place = this.#generator.place(this.#storage, this.#at(row, column, i, j * this.#width + lane).at);
+          const place = this.#generator.variables.place(
+            this.#storage,
+            this.#at(row, column, i, j * this.#width + lane).at,
+          );
           writer.line(`${place} = ${this.#width === 4 ? `${sum}.${"xyzw"[lane]}` : sum};`);
         }
   }
@@ -249,14 +255,17 @@ class DotEmitter {
 
   #coordinate(axis: number, at: Expr): Expr {
     const { distribution } = this.#storage;
-    return this.#generator.coordinate(heldIndex(distribution, axis === 0 ? [at, literal(0)] : [literal(0), at]), axis);
+    return this.#generator.elements.coordinate(
+      heldIndex(distribution, axis === 0 ? [at, literal(0)] : [literal(0), at]),
+      axis,
+    );
   }
 
   /** Consecutive elements along `axis`, as many as a piece is deep. */
   #fetch(value: Value, base: TileIndex, axis: number): readonly Expr[] {
-    if (this.#depth === 4) return this.#generator.quad(value, base, axis);
+    if (this.#depth === 4) return this.#generator.elements.quad(value, base, axis);
     return range(this.#depth).map((step) =>
-      this.#generator.element(value, { ...base, at: base.at.with(axis, base.at[axis]!.plus(literal(step))) }),
+      this.#generator.elements.of(value, { ...base, at: base.at.with(axis, base.at[axis]!.plus(literal(step))) }),
     );
   }
 
@@ -285,7 +294,7 @@ class DotEmitter {
             this.#slot("b", this.#coordinate(1, at), stagedK.plus(literal(step))),
             this.#accumulator.type,
           );
-        return this.#generator.element(b, this.#indexOfB(b, k.plus(literal(step)), at));
+        return this.#generator.elements.of(b, this.#indexOfB(b, k.plus(literal(step)), at));
       }),
     );
   }
@@ -302,11 +311,11 @@ class DotEmitter {
         range(this.#columns / 4).flatMap((j) => {
           const base = this.#indexOfB(b, k.plus(literal(step)), column.plus(literal(4 * j)));
           // Four registers are four neighbours only if the layout says so.
-          return range(4).map((lane) => this.#generator.element(b, laneOf(base, 1, lane)));
+          return range(4).map((lane) => this.#generator.elements.of(b, laneOf(base, 1, lane)));
         }),
       );
     const lines = range(this.#columns).map((j) =>
-      this.#generator.quad(b, this.#indexOfB(b, k, column.plus(literal(j))), 0),
+      this.#generator.elements.quad(b, this.#indexOfB(b, k, column.plus(literal(j))), 0),
     );
     return range(4).map((step) => lines.map((line) => line[step]!));
   }
@@ -318,7 +327,7 @@ class DotEmitter {
     const along = fetchAxis(b);
     const perLine = this.#columns / 4;
     const quads = this.#columns;
-    const lane = generator.subgroupLane(this.#lanes);
+    const lane = generator.invocation.subgroupLane(this.#lanes);
     const start = this.#coordinate(1, column);
     const mine = range(quads / this.#lanes).map((turn) => {
       const number = lane.plus(literal(turn * this.#lanes));
@@ -326,7 +335,7 @@ class DotEmitter {
         along === 0
           ? freeIndex([k, start.plus(number)])
           : freeIndex([k.plus(numberShift(number, perLine)), start.plus(number.mask(perLine - 1).times(4))]);
-      return writer.bind(`fetched_${turn}`, vector(generator.quad(b, base, along)));
+      return writer.bind(`fetched_${turn}`, vector(generator.elements.quad(b, base, along)));
     });
     const handed = range(quads).map((number) => {
       const source = mine[Math.floor(number / this.#lanes)]!;

@@ -37,7 +37,7 @@ export function exchange(generator: Generator, operation: Operation): void {
   const elements = elementCount(shapeOf(source!.type));
   const words = heldWords(source!.type);
   const from = generator.distribution(source!);
-  const storage = generator.declare(result!);
+  const storage = generator.variables.declare(result!);
   // A power of two, as the tile is: parts are then of one size.
   const part = Math.min(elements, 2 ** Math.floor(Math.log2(arena.capacity / words)));
   const parts = elements / part;
@@ -49,8 +49,8 @@ export function exchange(generator: Generator, operation: Operation): void {
       writer.when([condition, inPart], () => body(parts > 1 ? element.mask(part - 1) : element));
     };
     const body = (index: TileIndex): void => {
-      const value = generator.element(source!, index);
-      within(index, (slot) => arena.write(slot, value, source!.type), generator.firstCopy(from));
+      const value = generator.elements.of(source!, index);
+      within(index, (slot) => arena.write(slot, value, source!.type), generator.invocation.firstCopy(from));
     };
     groups.flush(
       groups.add({ distribution: from, operation: undefined, location: undefined, inputs: [source!], body }),
@@ -58,9 +58,9 @@ export function exchange(generator: Generator, operation: Operation): void {
     arena.publish();
     overRegisters(generator, storage.distribution, (index) => {
       within(index, (slot) =>
-        writer.line(`${generator.place(storage, index.at)} = ${arena.read(slot, result!.type)};`),
+        writer.line(`${generator.variables.place(storage, index.at)} = ${arena.read(slot, result!.type)};`),
       );
     });
   }
-  generator.storages.set(result!, storage);
+  generator.variables.keep(result!, storage);
 }

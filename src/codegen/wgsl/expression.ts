@@ -61,6 +61,11 @@ export class Expr {
     return new Expr(`${this.in(precedence.unary)} & ${bits}`, this.depth, precedence.other);
   }
 
+  /** The same expression, not to be computed further out than `depth`. */
+  within(depth: number): Expr {
+    return this.depth >= depth ? this : new Expr(this.text, depth, this.binding, this.constant);
+  }
+
   toString(): string {
     return this.text;
   }

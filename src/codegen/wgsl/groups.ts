@@ -162,7 +162,7 @@ export class Groups {
     const seen = new Set<Value>();
     const loads = (value: Value): boolean => {
       const { definition } = value;
-      if (seen.has(value) || !definition || this.#generator.storages.has(value)) return false;
+      if (seen.has(value) || !definition || this.#generator.variables.of(value)) return false;
       seen.add(value);
       if (this.#generator.distribution(value).key !== distribution.key || this.#generator.analysis.isAnchor(definition))
         return false;
@@ -195,7 +195,7 @@ export class Groups {
 
   loop(count: number, name: string, body: (index: Expr) => void, step = 1): void {
     const { writer, names } = this.#generator;
-    const bound = this.#generator.loopBound(count);
+    const bound = this.#generator.constants.loopBound(count);
     const i = names.unique(name);
     const next = step === 1 ? `${i}++` : `${i} += ${step}`;
     writer.nest(`for (var ${i} = 0; ${i} < ${bound}; ${next})`, () => body(atom(i, writer.depth)));
@@ -210,7 +210,7 @@ export class Groups {
       if (before !== undefined && (before === aligned || !before)) return;
       seen.set(value, aligned);
       const { definition } = value;
-      if (this.#pending.has(value) || this.#generator.storages.has(value)) {
+      if (this.#pending.has(value) || this.#generator.variables.of(value)) {
         leaves.push({ value, aligned });
         return;
       }
@@ -235,7 +235,7 @@ export class Groups {
     const accesses: MemoryAccess[] = [];
     const seen = new Set<Value>();
     const visit = (value: Value): void => {
-      if (seen.has(value) || this.#generator.storages.has(value)) return;
+      if (seen.has(value) || this.#generator.variables.of(value)) return;
       seen.add(value);
       const { definition } = value;
       if (!definition || this.#generator.analysis.isAnchor(definition)) return;

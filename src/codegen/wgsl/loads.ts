@@ -7,6 +7,7 @@ import type { Buffer } from "./bindings.ts";
 
 import { atom, call, compare, conjunction, Expr, literal, precedence } from "./expression.ts";
 import type { Generator } from "./generator.ts";
+import { nameOf } from "./names.ts";
 import { indexKey, type TileIndex } from "./tile-index.ts";
 import { heldType, zeroOf } from "./types.ts";
 import { holdsNeighbours, isWide } from "./wide-access.ts";
@@ -34,9 +35,9 @@ export function viewOf(generator: Generator, value: Value): View {
   const [pointer, ...rest] = operation.operands;
   const rank = operation.attributes.rank as number;
   return {
-    offset: generator.scalar(pointer!),
-    sizes: rest.slice(0, rank).map((size) => generator.scalar(size)),
-    strides: rest.slice(rank).map((stride) => generator.word(stride)),
+    offset: generator.elements.scalar(pointer!),
+    sizes: rest.slice(0, rank).map((size) => generator.elements.scalar(size)),
+    strides: rest.slice(rank).map((stride) => generator.elements.word(stride)),
   };
 }
 
@@ -56,9 +57,9 @@ export function viewAddress(
   const conditions: (Expr | undefined)[] = [];
   for (const [i, start] of indices.entries()) {
     const axis = i - leading;
-    let position = generator.scalar(start);
+    let position = generator.elements.scalar(start);
     if (axis >= 0) {
-      position = position.plus(generator.coordinate(index, axis));
+      position = position.plus(generator.elements.coordinate(index, axis));
       if (!inBounds[axis]) {
         position = writer.bindIndex(`${name}_${i === indices.length - 1 ? "column" : `index${i}`}`, position);
         // Unsigned, so that positions before the start are outside too.
@@ -98,14 +99,14 @@ export function loadElement(generator: Generator, operation: Operation, index: T
   const [pointer, mask, other] = operands;
   const loaded =
     quadElement(generator, operation, buffer, index) ??
-    elementAt(generator, buffer, generator.element(pointer!, index));
+    elementAt(generator, buffer, generator.elements.of(pointer!, index));
   if (!mask) return loaded;
-  const otherwise = other ? generator.element(other, index) : constantZero(generator, dtype);
-  return call("select", otherwise, loaded, generator.element(mask, index));
+  const otherwise = other ? generator.elements.of(other, index) : constantZero(generator, dtype);
+  return call("select", otherwise, loaded, generator.elements.of(mask, index));
 }
 
 const constantZero = (generator: Generator, dtype: DType): Expr =>
-  generator.constant(dtype === "bool" ? false : dtype === "i64" ? 0n : 0, dtype);
+  generator.constants.of(dtype === "bool" ? false : dtype === "i64" ? 0n : 0, dtype);
 
 /** The lane's element of four that are loaded at once; undefined where that is not known to be possible. */
 function quadElement(generator: Generator, operation: Operation, buffer: Buffer, index: TileIndex): Expr | undefined {
@@ -113,16 +114,16 @@ function quadElement(generator: Generator, operation: Operation, buffer: Buffer,
   if (lane?.axis !== index.at.length - 1 || !isWide(generator, operation)) return undefined;
   if (index.distribution && !holdsNeighbours(index.distribution)) return undefined;
   const { operands, results, opcode } = operation;
-  const key = `quad ${generator.idOf(results[0]!)} ${indexKey(lane.base)}`;
+  const key = `quad ${generator.elements.idOf(results[0]!)} ${indexKey(lane.base)}`;
   let quad = generator.writer.recall(key);
   if (!quad) {
     const offset =
       opcode === "view_load"
         ? viewAddress(generator, operation, operands.slice(1), lane.base).offset
-        : generator.element(operands[0]!, lane.base);
+        : generator.elements.of(operands[0]!, lane.base);
     const floor = Math.max(generator.depthOf(operation), generator.writer.conditionalDepth);
     const vector = atom(`${buffer.name}[${offset.shiftRight(2)}]`, Math.max(offset.depth, floor));
-    quad = generator.writer.bind(`${generator.nameOf(results[0]!)}_quad`, vector);
+    quad = generator.writer.bind(`${nameOf(results[0]!)}_quad`, vector);
     generator.writer.remember(key, quad);
   }
   return componentOf(quad, buffer.parameter.dtype, lane.offset);

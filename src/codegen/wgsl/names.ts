@@ -2,6 +2,8 @@
  * @file Identifiers of the generated code: the author's names where there are any, made unique, and never one that WGSL reserves or
  * predeclares (a local `max` would hide the function).
  */
+import type { Value } from "../../ir/index.ts";
+
 const words = (text: string): string[] => text.trim().split(/\s+/);
 
 /** Keywords, reserved words that an author may plausibly use, predeclared types and the functions that generated code calls. */
@@ -38,3 +40,43 @@ export class Names {
     return this.unique(`${name}_${uses}`);
   }
 }
+
+/** What a value is called: by its author, else after the operation that makes it. */
+export const nameOf = ({ name, definition }: Value): string =>
+  name ?? defaultNames[definition?.opcode ?? ""] ?? definition?.opcode ?? "value";
+
+/** What values without a name of the author's are called, where the opcode says little or is a function of WGSL. */
+const defaultNames: Readonly<Record<string, string>> = {
+  add: "sum",
+  sub: "difference",
+  mul: "product",
+  div: "quotient",
+  rem: "remainder",
+  neg: "negated",
+  abs: "magnitude",
+  exp: "exponential",
+  exp2: "power",
+  log: "logarithm",
+  log2: "logarithm",
+  sqrt: "root",
+  fma: "fused",
+  compare: "condition",
+  and: "both",
+  or: "either",
+  arange: "index",
+  load: "loaded",
+  view_load: "loaded",
+  add_pointer: "address",
+  select: "selected",
+  reduce: "reduced",
+  scan: "scanned",
+  max: "largest",
+  min: "smallest",
+  dot: "products",
+  cast: "converted",
+  convert_layout: "moved",
+  atomic_rmw: "old",
+  atomic_cas: "old",
+  if: "chosen",
+  loop: "carried",
+};

@@ -7,9 +7,11 @@ import { combine } from "./arithmetic.ts";
 import type { Distribution } from "./distribution.ts";
 import { overRegisters } from "./exchange.ts";
 import { type Expr, joinRuns, literal, takeBits } from "./expression.ts";
-import type { Generator, Storage } from "./generator.ts";
+import type { Generator } from "./generator.ts";
 import type { Root } from "./groups.ts";
+import { nameOf } from "./names.ts";
 import { heldType, heldWords } from "./types.ts";
+import type { Storage } from "./variables.ts";
 
 const integerLimits: Readonly<Record<string, readonly [low: bigint, high: bigint]>> = {
   bool: [0n, 1n],
@@ -27,7 +29,7 @@ export function identity(generator: Generator, kind: string, { dtype }: TileType
     kind
   ]!;
   const typed = dtype === "bool" ? value !== 0n : dtype === "i64" ? BigInt(value) : Number(value);
-  return generator.constant(typed, dtype);
+  return generator.constants.of(typed, dtype);
 }
 
 /** A `reduce` as a root; its result is kept when the group is done. */
@@ -55,26 +57,26 @@ export function reduceRoot(generator: Generator, operation: Operation): Root {
     innermost: axis,
     before() {
       const held = generator.distribution(result!);
-      values = generator.declareAs(extreme ? "extreme" : generator.nameOf(result!), heldType(type), held);
-      if (extreme) indices = generator.declareAs(generator.nameOf(result!), "i32", held);
+      values = generator.variables.declareAs(extreme ? "extreme" : nameOf(result!), heldType(type), held);
+      if (extreme) indices = generator.variables.declareAs(nameOf(result!), "i32", held);
     },
     enter() {
       running = writer.variable("running", heldType(type), identity(generator, kind, type).text);
       if (extreme) runningIndex = writer.variable("running_index", "i32", "2147483647");
     },
     body(index) {
-      const element = generator.element(operand!, index);
+      const element = generator.elements.of(operand!, index);
       if (runningIndex)
-        takeBetter(generator, kind, type, running, runningIndex, element, generator.coordinate(index, axis));
+        takeBetter(generator, kind, type, running, runningIndex, element, generator.elements.coordinate(index, axis));
       else writer.line(`${running} = ${combine(kind, type, running, element, generator.library)};`);
     },
     leave(outer) {
-      writer.line(`${generator.place(values, without(outer.at))} = ${running};`);
-      if (indices) writer.line(`${generator.place(indices, without(outer.at))} = ${runningIndex};`);
+      writer.line(`${generator.variables.place(values, without(outer.at))} = ${running};`);
+      if (indices) writer.line(`${generator.variables.place(indices, without(outer.at))} = ${runningIndex};`);
     },
     after() {
       if (!distribution.isLocal(axis)) combineThreads(generator, { kind, type, distribution, axis, values, indices });
-      generator.storages.set(result!, indices ?? values);
+      generator.variables.keep(result!, indices ?? values);
     },
   };
 }
@@ -112,7 +114,8 @@ interface Partials {
 
 /** Every thread leaves its parts in workgroup memory and combines those of the threads that hold the rest of its rows. */
 function combineThreads(generator: Generator, { kind, type, distribution, axis, values, indices }: Partials): void {
-  const { writer, arena, threads, thread } = generator;
+  const { writer, arena, threads } = generator;
+  const { thread } = generator.invocation;
   const owners = distribution.owners[axis]!.filter((owner) => owner >= 0);
   const others = (1 << owners.length) - 1;
   const mask = owners.reduce((bits, owner) => bits | (1 << owner), 0);
@@ -121,8 +124,8 @@ function combineThreads(generator: Generator, { kind, type, distribution, axis, 
 
   if (values.distribution.registers > 1) arena.enterLoop();
   overRegisters(generator, values.distribution, (at) => {
-    const value = generator.place(values, at.at);
-    const index = indices && generator.place(indices, at.at);
+    const value = generator.variables.place(values, at.at);
+    const index = indices && generator.variables.place(indices, at.at);
     arena.begin(words + (indices ? threads : 0));
     arena.write(thread, value, type);
     if (index) arena.write(thread.plus(literal(words)), index, indexType);

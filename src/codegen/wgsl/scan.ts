@@ -11,7 +11,8 @@ import { heldIndex } from "./tile-index.ts";
 import { heldType, heldWords } from "./types.ts";
 
 export function emitScan(generator: Generator, operation: Operation): void {
-  const { writer, groups, arena, library, thread, threads } = generator;
+  const { writer, groups, arena, library, threads } = generator;
+  const { thread } = generator.invocation;
   const [operand] = operation.operands;
   const [result] = operation.results;
   const { axis, kind, reverse } = operation.attributes as { axis: number; kind: string; reverse: boolean };
@@ -19,7 +20,7 @@ export function emitScan(generator: Generator, operation: Operation): void {
   const distribution = generator.distribution(operand!);
   groups.ready([operand!]);
   writer.source(operation.location);
-  const storage = generator.declare(result!);
+  const storage = generator.variables.declare(result!);
   const extent = distribution.extents[axis]!;
   const owners = distribution.owners[axis]!.filter((owner) => owner >= 0);
   const start = identity(generator, kind, type).text;
@@ -29,9 +30,9 @@ export function emitScan(generator: Generator, operation: Operation): void {
     const index = (i: Expr) => heldIndex(distribution, at.with(axis, reverse ? literal(extent - 1).minus(i) : i));
     const running = writer.variable("running", heldType(type), start);
     groups.loop(extent, "s", (i) => {
-      const value = generator.element(operand!, index(i));
+      const value = generator.elements.of(operand!, index(i));
       writer.line(`${running} = ${combine(kind, type, running, value, library)};`);
-      writer.line(`${generator.place(storage, index(i).at)} = ${running};`);
+      writer.line(`${generator.variables.place(storage, index(i).at)} = ${running};`);
     });
     if (owners.length === 0) return;
     // The parts of the other threads, in the order of the row.
@@ -51,7 +52,7 @@ export function emitScan(generator: Generator, operation: Operation): void {
       );
     });
     groups.loop(extent, "s", (i) => {
-      const place = generator.place(storage, index(i).at);
+      const place = generator.variables.place(storage, index(i).at);
       writer.line(`${place} = ${combine(kind, type, before, place, library)};`);
     });
   };
@@ -61,5 +62,5 @@ export function emitScan(generator: Generator, operation: Operation): void {
     else groups.overAxis(distribution, at.length, (i) => nested([...at, i]));
   };
   nested([]);
-  generator.storages.set(result!, storage);
+  generator.variables.keep(result!, storage);
 }

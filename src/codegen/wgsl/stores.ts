@@ -27,8 +27,8 @@ export function storeRoot(generator: Generator, operation: Operation): Root {
     accesses: [{ parameter: buffer.parameter.name, kind: "write" }],
     body(index) {
       const { offset, condition } = target(generator, operation, index);
-      const first = generator.firstCopy(distribution);
-      const element = generator.element(value, index);
+      const first = generator.invocation.firstCopy(distribution);
+      const element = generator.elements.of(value, index);
       if (!index.lane || !isWide(generator, operation)) {
         writer.when([first, condition], () => storeElement(generator, buffer, offset, element));
         return;
@@ -75,8 +75,8 @@ function target(
     return { offset, condition: inside };
   }
   const [pointer, , mask] = operation.operands;
-  const condition = mask && generator.element(mask, index);
-  return { offset: generator.element(pointer!, index), condition };
+  const condition = mask && generator.elements.of(mask, index);
+  return { offset: generator.elements.of(pointer!, index), condition };
 }
 
 /** Writes one element, given as held. */

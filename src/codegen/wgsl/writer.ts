@@ -48,6 +48,22 @@ export class Writer {
     return atom(unique, expression.depth);
   }
 
+  /** As `bind`, for what needs a name even if it is a literal. */
+  bindAnew(name: string, expression: Expr): Expr {
+    if (!isPlain(expression)) return this.bind(name, expression);
+    if (!/^-?[\d.]/.test(expression.text)) return expression;
+    const unique = this.names.unique(name);
+    this.line(`let ${unique} = ${expression.text};`, expression.depth);
+    return atom(unique, expression.depth);
+  }
+
+  /** As `bind`, but in the innermost scope: for what later lines change. */
+  bindHere(name: string, expression: Expr): Expr {
+    const unique = this.names.unique(name);
+    this.line(`let ${unique} = ${expression};`);
+    return atom(unique, this.depth);
+  }
+
   /** As `bind`, for arithmetic on immutable names: what has a name already is not computed again. */
   bindIndex(name: string, expression: Expr): Expr {
     if (isPlain(expression)) return expression;
