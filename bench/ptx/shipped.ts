@@ -16,6 +16,7 @@ import {
 } from "../../src/kernels/index.ts";
 import type { Tensor } from "../../src/runtime/index.ts";
 import type { RecordingDevice } from "./recorder.ts";
+import { BATCH, KEYS, packsQueries, singleVariants, type VariantName, variantArguments } from "./variants.ts";
 
 /** What is asked of one call. */
 export interface Shipped {
@@ -37,64 +38,14 @@ export interface Shipped {
   readonly pageSize?: number;
 }
 
-const KEYS = 4096;
-const BATCH = 1;
-
-type Arguments = Readonly<Record<string, unknown>>;
-type MakeArguments = (make: (shape: readonly number[], dtype: DType) => Tensor, shape: Sizes) => Arguments;
-interface Sizes {
-  readonly heads: number;
-  readonly queries: number;
-  readonly dtype: DType;
-  readonly causal: boolean;
-}
-
-const window: MakeArguments = () => ({ window: [512, 64], sinkTokens: 4 });
-const prefix: MakeArguments = (make, { causal }) => (causal ? { prefixLengths: make([BATCH], "i32") } : {});
-const softcap: MakeArguments = () => ({ softcap: 30 });
-const alibi: MakeArguments = (make, { heads }) => ({ alibiSlopes: make([heads], "f32") });
-const bias: MakeArguments = (make, { heads, queries, dtype }) => ({ bias: make([BATCH, heads, queries, KEYS], dtype) });
-const rowBias: MakeArguments = (make, { dtype }) => ({ bias: make([BATCH, 1, 1, KEYS], dtype) });
-const sinks: MakeArguments = (make, { heads, dtype }) => ({ sinks: make([heads], dtype) });
-const keyLengths: MakeArguments = (make) => ({ keyLengths: make([BATCH], "i32") });
-const documents: MakeArguments = (make) => ({
-  cumulativeLengths: { queries: make([2], "i32"), keys: make([2], "i32") },
-});
-const dropout: MakeArguments = () => ({ dropout: { probability: 0.1, seed: 1, offset: 0 } });
-const wideDropout: MakeArguments = () => ({ dropout: { probability: 0.1, seed: 1, offset: 2 ** 40 } });
-const together =
-  (...all: readonly MakeArguments[]): MakeArguments =>
-  (make, sizes) =>
-    Object.assign({}, ...all.map((one) => one(make, sizes)));
-const common = [window, prefix, softcap, alibi, sinks];
-
-/** The arguments of variants, one by one and together. */
-const variantArguments = {
-  window,
-  prefix,
-  softcap,
-  alibi,
-  bias,
-  rowBias,
-  sinks,
-  keyLengths,
-  documents,
-  dropout,
-  wideDropout,
-  padded: together(...common, bias, keyLengths, dropout),
-  undropped: together(...common, bias, keyLengths),
-  paddedRows: together(...common, rowBias, keyLengths, dropout),
-  packed: together(...common, documents, dropout),
-  packedWide: together(...common, documents, wideDropout),
-} satisfies Record<string, MakeArguments>;
-export type VariantName = keyof typeof variantArguments;
-
 /** Dtype, head dim and mask of a call. */
 export type Size = Pick<Shipped, "dtype" | "headDim" | "causal">;
-// Those that are the next power of two themselves, and two that are not: in whole vectors, and in rows that are aligned to 4 bytes only.
-const headDims = [128, 64, 256, 80, 32, 16, 50];
-const sizes: readonly Size[] = (["f16", "f32", "bf16"] as const).flatMap((dtype) =>
-  [true, false].flatMap((causal) => headDims.map((headDim) => ({ dtype, headDim, causal }))),
+const commonHeadDims = [128, 64, 256];
+// Then two that are no power of two, in whole vectors and in rows that are aligned to 4 bytes only, and small ones.
+const sizes: readonly Size[] = [[128, 64], [256], [80, 50, 32, 16]].flatMap((some) =>
+  (["f16", "bf16", "f32"] as const).flatMap((dtype) =>
+    some.flatMap((headDim) => [true, false].map((causal) => ({ dtype, headDim, causal }))),
+  ),
 );
 
 type Problem = Size & Pick<Shipped, "terms" | "raw" | "arguments">;
@@ -118,25 +69,40 @@ const others = (problem: Problem): Shipped[] => [
   ]),
 ];
 
-const single = Object.keys(variantArguments).filter(
-  (name) => !/^(pa(dded|cked)|undropped)/.test(name),
-) as VariantName[];
+/** Pages with variants, and with packed queries: one of each sequence, and more. */
+const pagedVariants = (problem: Problem): Shipped[] =>
+  [16, 24, 128].flatMap((pageSize) => [
+    ...(["pagedBias", "packedQueries", "packedQueriesFull"] as const).flatMap((name) => {
+      const call = { call: "paged", ...problem, pageSize, arguments: name } as const;
+      return [
+        { ...call, queries: 1, group: 8 },
+        { ...call, queries: 64 },
+      ];
+    }),
+    { call: "paged", ...problem, pageSize, arguments: "packedQueriesFull", queries: 64, group: 8 } as const,
+  ]);
 
+/** Everything that may be asked at this size: each argument alone and as many as go together. */
 const callsOf = (size: Size, terms: Shipped["terms"]): Shipped[] => {
   const of = (raw: Shipped["raw"], name?: VariantName): Problem => ({ terms, raw, arguments: name, ...size });
+  const full = ([undefined, "half"] as const).flatMap((raw) => [
+    ...alone(of(raw)),
+    ...others(of(raw)),
+    ...(["undropped", "padded", "packed", "packedWide"] as const).flatMap((name) => alone(of(raw, name))),
+    { call: "backward", ...of(raw, "paddedRows") } as const,
+    ...pagedVariants(of(raw)),
+  ]);
+  // The other head dims have the blocks of the next common one: there the arguments alone were seen, with more channels in registers.
+  if (!commonHeadDims.includes(size.headDim))
+    return size.causal ? full : [undefined, "half" as const].flatMap((raw) => alone(of(raw)));
   return [
-    ...([undefined, "half"] as const).flatMap((raw) => [
-      ...alone(of(raw)),
-      ...others(of(raw)),
-      ...(["undropped", "padded", "packed", "packedWide"] as const).flatMap((name) => alone(of(raw, name))),
-      { call: "backward", ...of(raw, "paddedRows") } as const,
-    ]),
+    ...full,
     ...(["interleaved", "partial"] as const).flatMap((raw) => alone(of(raw))),
-    ...single.flatMap((name) => alone(of(undefined, name))),
+    ...singleVariants.flatMap((name) => alone(of(undefined, name))),
   ];
 };
 
-/** The calls, the fullest sizes first. */
+/** The calls, those of the commonest sizes first. */
 export const shipped: readonly Shipped[] = sizes.flatMap((size) => [
   ...callsOf(size, "dense"),
   ...callsOf(size, "piecewise"),
@@ -167,7 +133,7 @@ export function compileShipped(device: RecordingDevice, one: Shipped): readonly 
   const make = (shape: readonly number[], of: DType = dtype) => device.empty(shape, of);
   const own = one.arguments && variantArguments[one.arguments](make, { heads: group, queries, dtype, causal });
   const [queryShape, keyShape] = [
-    [BATCH, group, queries, headDim],
+    packsQueries(one.arguments) ? [BATCH * queries, group, headDim] : [BATCH, group, queries, headDim],
     pageSize === undefined ? [BATCH, 1, KEYS, headDim] : [Math.floor(KEYS / pageSize), 1, pageSize, headDim],
   ];
   const pairs = raw === "partial" ? headDim / 4 : headDim / 2;
@@ -182,7 +148,7 @@ export function compileShipped(device: RecordingDevice, one: Shipped): readonly 
   const operands = (name: string, shape: readonly number[]) =>
     Object.fromEntries((twice ? [`${name}1`, `${name}2`] : [name]).map((each) => [each, make(shape)]));
   const out = make(queryShape);
-  const lse = make(queryShape.slice(0, 3), "f32") as Tensor<"f32">;
+  const lse = make(queryShape.slice(0, -1), "f32") as Tensor<"f32">;
   const shared = { causal, ...own, ...(rope && { rope }), ...(terms === "piecewise" && { threshold }) };
   return device.record(() => {
     if (call === "merge") {

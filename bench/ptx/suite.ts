@@ -1,15 +1,16 @@
 /**
  * @file Suite `ptx`: what ptxas makes of the attention kernels, with the block sizes that the operators give them, beside the peers' kernels.
  * No GPU is needed: instructions of one turn of the loop without masks, registers, spills. `--all` assembles every kernel that the operators
- * launch, and fails where one spills.
+ * launch, those around attention too, and fails where one spills.
  */
 import type { Command } from "commander";
 import type { CompiledKernel } from "../../src/codegen/metadata.ts";
 import { type Assembler, assemblePtx, ptxas } from "../../src/runtime/cuda/assembler.ts";
 import { occupancy } from "../../src/runtime/cuda/occupancy.ts";
 import { analyzeCubin, type InstructionClass } from "../../src/runtime/cuda/sass/index.ts";
-import { oneOrMoreOf, positiveIntegers } from "../support/options.ts";
+import { journalOption, oneOrMoreOf, positiveIntegers } from "../support/options.ts";
 import { Report } from "../support/report.ts";
+import { around } from "./around.ts";
 import { columns, peers } from "./peers.ts";
 import { RecordingDevice } from "./recorder.ts";
 import { compileShipped, describeShipped, type Shipped, shipped } from "./shipped.ts";
@@ -62,7 +63,7 @@ interface Options {
   readonly all?: boolean;
   readonly dtypes?: readonly string[];
   readonly headDims?: readonly number[];
-  readonly cache?: string;
+  readonly journal?: string;
   readonly json?: string;
 }
 
@@ -91,46 +92,65 @@ async function run({ all = false, json, ...chosen }: Options): Promise<void> {
   report.finish(rows, { ...(json !== undefined && { json }), failures });
 }
 
-/** Assembles every shipped kernel of the chosen sizes, each text once. */
+/** Assembles every shipped kernel, those of attention of the chosen sizes, each text once. */
 async function surveyAll(
   report: Report,
   assembler: Assembler,
   device: RecordingDevice,
-  { dtypes, headDims, cache, json }: Options,
+  { dtypes, headDims, journal, json }: Options,
 ): Promise<void> {
-  const chosen = shipped.filter(
-    ({ dtype, headDim }) => (dtypes?.includes(dtype) ?? true) && (headDims?.includes(headDim) ?? true),
-  );
-  const survey = new SpillSurvey(assembler, cache);
-  const failures: string[] = [];
+  const ofAttention = shipped
+    .filter(({ dtype, headDim }) => (dtypes?.includes(dtype) ?? true) && (headDims?.includes(headDim) ?? true))
+    .map((one) => ({ description: describeShipped(one), compile: () => compileShipped(device, one) }));
+  const others = around.map(({ description, launch }) => ({
+    description,
+    compile: () => device.record(() => launch((shape, dtype) => device.empty(shape, dtype))),
+  }));
+  const calls = dtypes || headDims ? ofAttention : [...ofAttention, ...others];
+  const survey = new SpillSurvey(assembler, journal);
+  const spilling: { call: string; kernel: string; blocks: string; registers: number; stores: number; loads: number }[] =
+    [];
   let kernels = 0;
-  for (const [i, one] of chosen.entries()) {
-    if (i % 50 === 0) report.progress(`${i} of ${chosen.length} calls, ${failures.length} kernels spill`);
-    for (const { source, metadata } of compileShipped(device, one)) {
+  for (const [i, { description, compile }] of calls.entries()) {
+    if (i % 50 === 0)
+      report.progress(`${i} of ${calls.length} calls, ${survey.texts} different kernels, ${spilling.length} spill`);
+    for (const kernel of compile()) {
       kernels++;
-      await survey.add(source, (bytes) => {
-        if (bytes === 0) return;
-        const { BLOCK_M, BLOCK_N } = metadata.constants;
-        const blocks = `M${BLOCK_M}N${BLOCK_N} w${metadata.block[0] / 32}`;
-        failures.push(`${describeShipped(one)}: ${metadata.name} ${blocks}: ${bytes} bytes are spilled`);
-        report.progress(failures.at(-1)!);
+      await survey.add(kernel, (assembled) => {
+        if (assembled.stores === 0 && assembled.loads === 0) return;
+        const { name, constants, block } = kernel.metadata;
+        const blocks = `M${constants.BLOCK_M}N${constants.BLOCK_N} w${block[0] / 32}`;
+        spilling.push({ call: description, kernel: name, blocks, ...assembled });
+        report.progress(`${description}: ${name} ${blocks}: ${assembled.stores} bytes are spilled`);
       });
     }
   }
   await survey.finish();
   const { texts } = survey;
-  report.note(`${chosen.length} calls launch ${kernels} kernels, ${texts} different ones: ${failures.length} spill`);
-  report.finish({ calls: chosen.length, kernels, texts }, { ...(json !== undefined && { json }), failures });
+  report.note(`${calls.length} calls launch ${kernels} kernels, ${texts} different ones: ${spilling.length} spill`);
+  report.finish(
+    { calls: calls.length, kernels, texts, spilling },
+    {
+      ...(json !== undefined && { json }),
+      failures: spilling.map(
+        ({ call, kernel, blocks, stores }) => `${call}: ${kernel} ${blocks}: ${stores} bytes are spilled`,
+      ),
+    },
+  );
 }
 
 export function addPtx(program: Command): void {
   program
     .command("ptx")
     .description("instructions, registers and spills of the attention kernels as ptxas makes them, beside peers")
-    .option("--all", "instead assemble every kernel that the operators launch (hours; choose sizes, keep a cache)")
-    .option("--dtypes <names>", "with --all: only these of f16,bf16,f32", oneOrMoreOf(["f16", "bf16", "f32"]))
-    .option("--head-dims <n,...>", "with --all: only these", positiveIntegers)
-    .option("--cache <file>", "with --all: keep what ptxas says there, and do not ask it again")
+    .option("--all", "instead assemble every kernel that the operators launch (hours: keep a journal)")
+    .option(
+      "--dtypes <names>",
+      "with --all: only attention in these of f16,bf16,f32",
+      oneOrMoreOf(["f16", "bf16", "f32"]),
+    )
+    .option("--head-dims <n,...>", "with --all: only attention with these", positiveIntegers)
+    .addOption(journalOption())
     .option("--json <file>", "also write the results here")
     .action(run);
 }
