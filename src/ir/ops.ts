@@ -42,6 +42,8 @@ export interface OpDefinition {
   readonly effect: Effect;
   /** Element i of the result depends only on elements i of the operands, all of one shape. */
   readonly elementwise?: true;
+  /** Each element of a result is an element of an operand: it computes nothing. */
+  readonly rearranges?: true;
   readonly commutative?: true;
   /** Number of blocks owned. */
   readonly blocks?: number;
@@ -233,6 +235,7 @@ const table = {
     operands: ["x"],
     attributes: { shape: "ints" },
     effect: "none",
+    rearranges: true,
     infer([x], { shape }) {
       if (x!.kind === "view" || x!.shape.length > 0)
         fail("TYPE_MISMATCH", `splat takes a scalar, got ${typeToString(x!)}`);
@@ -245,6 +248,7 @@ const table = {
     operands: ["x"],
     attributes: { shape: "ints" },
     effect: "none",
+    rearranges: true,
     infer([x], { shape }) {
       const to = shape as number[];
       const from = shapeOf(x!);
@@ -263,6 +267,7 @@ const table = {
     operands: ["x"],
     attributes: { axis: "int" },
     effect: "none",
+    rearranges: true,
     infer([x], { axis }) {
       const shape = shapeOf(x!);
       const at = axis as number;
@@ -276,6 +281,7 @@ const table = {
     operands: ["x"],
     attributes: { shape: "ints" },
     effect: "none",
+    rearranges: true,
     infer([x], { shape }) {
       const to = shape as number[];
       checkShape(to);
@@ -289,6 +295,7 @@ const table = {
     operands: ["x"],
     attributes: { permutation: "ints" },
     effect: "none",
+    rearranges: true,
     infer([x], { permutation }) {
       const order = permutation as number[];
       const shape = shapeOf(x!);
@@ -302,6 +309,7 @@ const table = {
     operands: ["a", "b"],
     attributes: {},
     effect: "none",
+    rearranges: true,
     infer(types) {
       const type = tile(sameOperands(types), "an operand of join");
       return [tileType(type.dtype, [...type.shape, 2])];
@@ -312,6 +320,7 @@ const table = {
     operands: ["x"],
     attributes: {},
     effect: "none",
+    rearranges: true,
     infer([x]) {
       const type = tile(x!, "the operand of split");
       if (type.shape.at(-1) !== 2) fail("SPLIT", `split needs a last axis of extent 2, got ${typeToString(type)}`);
@@ -420,6 +429,7 @@ const table = {
     operands: ["x"],
     attributes: {},
     effect: "none",
+    rearranges: true,
     infer: ([x]) => [x!],
   },
 

@@ -4,7 +4,7 @@
  * address follows from the loop's index and what is known before the loop, and where the loop does not write what is loaded. An address
  * may also depend on *lookups*, loads whose own address follows from the index: the entries of a table that says where the tile lies.
  */
-import { type Block, type Opcode, type Operation, ops, type Value } from "../ir/index.ts";
+import { type Block, type Operation, ops, shapeOf, type Value } from "../ir/index.ts";
 import { writesOf } from "./effects.ts";
 import { constantOf } from "./fold.ts";
 
@@ -35,7 +35,9 @@ export interface PrefetchOptions {
 /** The loads of the loop's own block that can be made ahead, in order. */
 export function findPrefetches(loop: Operation, options: PrefetchOptions): Prefetch[] {
   const block = loop.blocks[0]!;
-  const candidates = block.operations.filter(({ opcode }) => opcode === "view_load" || opcode === "load");
+  const candidates = block.operations.filter(
+    ({ opcode, results }) => (opcode === "view_load" || opcode === "load") && shapeOf(results[0]!.type).length > 0,
+  );
   if (candidates.length === 0) return [];
   const writes = writesOf(block);
   const order = new Map(block.operations.map((operation, i) => [operation, i]));
@@ -82,22 +84,13 @@ function reachesDot(value: Value, options: PrefetchOptions, order: ReadonlyMap<O
   const reaches = (from: Value): boolean =>
     options.usersOf(from).some((user) => {
       if (user.operands.some((operand, i) => operand === from && options.reads(user, i))) return order.has(user);
-      if (seen.has(user) || !(ops[user.opcode].elementwise || shapeOpcodes.has(user.opcode))) return false;
+      const { elementwise, rearranges } = ops[user.opcode];
+      if (seen.has(user) || !(elementwise || rearranges)) return false;
       seen.add(user);
       return user.results.some(reaches);
     });
   return reaches(value);
 }
-
-const shapeOpcodes: ReadonlySet<Opcode> = new Set<Opcode>([
-  "broadcast",
-  "expand_dims",
-  "reshape",
-  "trans",
-  "join",
-  "split",
-  "convert_layout",
-]);
 
 const isRead = ({ opcode }: Operation): boolean => ops[opcode].effect === "read";
 

@@ -4,10 +4,10 @@
  */
 import { describe, expect, it } from "vitest";
 import { interpret } from "../../src/interpreter/index.ts";
-import { blockParameter, type Opcode, opcodes, tileType } from "../../src/ir/index.ts";
+import { type Attributes, blockParameter, type Opcode, opcodes, ops, tileType } from "../../src/ir/index.ts";
 import { type Case, f, gives, inf, keeps, max32, max64, min32, min64, nan, on, ramp } from "./cases.ts";
 import { elementwiseCases } from "./elementwise-cases.ts";
-import { type Element, evaluate, tile } from "./evaluate.ts";
+import { type Element, evaluate, type TileInput, tile } from "./evaluate.ts";
 import { i32, makeKernel, pointer, pointersTo, run, scalar, storeTile, tensor } from "./kernels.ts";
 
 const cases: Readonly<Record<Opcode, readonly Case[]>> = {
@@ -465,4 +465,28 @@ function chosenArm(condition: boolean): Element {
 describe.each(opcodes)("%s", (opcode) => {
   it("has a test", () => expect(cases[opcode].length).toBeGreaterThan(0));
   for (const [name, test] of cases[opcode]) it(name, test);
+});
+
+/** Operands for each operation that rearranges, of elements that no arithmetic gives. */
+const rearrangements: readonly [Opcode, readonly TileInput[], Attributes][] = [
+  ["splat", [tile("i32", [100], [])], { shape: [4] }],
+  ["broadcast", [tile("i32", [100, 1003], [2, 1])], { shape: [2, 2] }],
+  ["expand_dims", [tile("i32", [100, 1003])], { axis: 0 }],
+  ["reshape", [tile("i32", [100, 1003, 7, -5])], { shape: [2, 2] }],
+  ["trans", [tile("i32", [100, 1003, 7, -5], [2, 2])], { permutation: [1, 0] }],
+  ["join", [tile("i32", [100, 1003]), tile("i32", [7, -5])], {}],
+  ["split", [tile("i32", [100, 1003, 7, -5], [2, 2])], {}],
+  ["convert_layout", [tile("i32", [100, 1003])], {}],
+];
+
+describe("operations that rearrange", () => {
+  it("are those", () => {
+    const rearranging = opcodes.filter((opcode) => ops[opcode].rearranges);
+    expect(rearranging.sort()).toEqual(rearrangements.map(([opcode]) => opcode).sort());
+  });
+
+  it.each(rearrangements)("%s gives elements of its operands, and each of them", (opcode, inputs, attributes) => {
+    const results = evaluate(inputs, (b, tiles) => [...b.create(opcode, tiles, attributes).results]);
+    expect(new Set(results.flat())).toEqual(new Set(inputs.flatMap(({ values }) => values)));
+  });
 });

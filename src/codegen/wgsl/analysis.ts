@@ -92,7 +92,7 @@ export class Analysis {
       const { results } = operation;
       const [result] = results;
       const virtual = !this.isAnchor(operation);
-      if (virtual && result && !isShape(operation)) {
+      if (virtual && result && !renames(operation)) {
         const costly = (cost.get(result) ?? 0) >= cheap;
         const tile = distributionOf(result).rank > 0;
         if ((tile && costly && (this.pullsOf(result) > 1 || forced.has(result))) || pinned(operation))
@@ -112,7 +112,7 @@ export class Analysis {
         if (
           source === "registers" ||
           operation.opcode === "broadcast" ||
-          (through && isShape(operation) && results.some((each) => forced.has(each)))
+          (through && renames(operation) && results.some((each) => forced.has(each)))
         )
           forced.add(operand);
       }
@@ -190,10 +190,9 @@ export class Analysis {
   }
 }
 
-/** Operations that only name elements anew: what they name may be a root, they never are. */
-const shapeOpcodes = new Set(["splat", "broadcast", "expand_dims", "trans", "reshape", "split", "join"]);
-
-export const isShape = ({ opcode }: Operation): boolean => shapeOpcodes.has(opcode);
+/** Whether an operation only names elements anew, and not the threads that hold them: what it names may be a root, it never is. */
+export const renames = ({ opcode }: Operation): boolean =>
+  ops[opcode].rearranges === true && opcode !== "convert_layout";
 
 /** The scalars that the elements of a tile are computed from. */
 function scalarsUnder(value: Value): readonly Value[] {

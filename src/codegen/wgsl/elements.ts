@@ -3,7 +3,7 @@
  * array if it is not.
  */
 import { type Operation, ops, type Value } from "../../ir/index.ts";
-import { isShape } from "./analysis.ts";
+import { renames } from "./analysis.ts";
 import { elementwiseExpression } from "./arithmetic.ts";
 import { atom, call, deepest, Expr, literal, precedence } from "./expression.ts";
 import type { Generator } from "./generator.ts";
@@ -116,7 +116,7 @@ export class Elements {
       }
       default:
     }
-    if (isShape(operation)) return this.#renamed(operation, value, index);
+    if (renames(operation)) return this.#renamed(operation, value, index);
     if (!ops[opcode].elementwise) throw new Error(`${opcode} was not carried out before its use: a bug in Tilewright`);
     const inputs = this.#level(
       operands,

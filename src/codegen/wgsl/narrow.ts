@@ -2,10 +2,10 @@
  * @file Offsets are 64-bit in Tile IR, so that no target overflows; a WGSL buffer has fewer than 2^31 elements, and an i64 is two words
  * here. This pass computes in i32 whatever only ends up in addresses: the low word of a sum or product needs the low words only.
  */
-import { type Kernel, type Opcode, type Operation, rewriteKernel, type Value, walk } from "../../ir/index.ts";
+import { type Kernel, type Opcode, type Operation, ops, rewriteKernel, type Value, walk } from "../../ir/index.ts";
 
-/** Operations whose low word depends on the low words of their operands alone. */
-const modular: ReadonlySet<Opcode> = new Set<Opcode>([
+/** Operations, besides those that rearrange, whose low word depends on the low words of their operands alone. */
+const modularOpcodes: ReadonlySet<Opcode> = new Set<Opcode>([
   "add",
   "sub",
   "mul",
@@ -15,18 +15,13 @@ const modular: ReadonlySet<Opcode> = new Set<Opcode>([
   "or",
   "xor",
   "select",
-  "splat",
-  "broadcast",
-  "expand_dims",
-  "reshape",
-  "trans",
-  "join",
-  "split",
   "multiple_of",
   "cast",
   "constant",
   "view_stride",
 ]);
+
+const isModular = (opcode: Opcode): boolean => ops[opcode].rearranges === true || modularOpcodes.has(opcode);
 
 export function narrowAddresses(kernel: Kernel): Kernel {
   const narrow = narrowable(kernel);
@@ -61,12 +56,7 @@ function narrowable(kernel: Kernel): ReadonlySet<Value> {
   const candidates = new Set<Value>();
   for (const { opcode, operands, results } of operations)
     for (const result of results)
-      if (
-        result.type.kind === "tile" &&
-        result.type.dtype === "i64" &&
-        modular.has(opcode) &&
-        castable(opcode, operands)
-      )
+      if (result.type.kind === "tile" && result.type.dtype === "i64" && isModular(opcode) && castable(opcode, operands))
         candidates.add(result);
   // Users come after definitions, so one backward pass settles all; operands must narrow with their user.
   for (let changed = true; changed; ) {

@@ -18,6 +18,7 @@ import {
   type Location,
   nameValues,
   type Operation,
+  ops,
   shapeOf,
   type Value,
 } from "../../ir/index.ts";
@@ -117,16 +118,10 @@ function loadOf(value: Value): Operation | undefined {
   const { definition } = value;
   if (!definition) return undefined;
   if (definition.opcode === "view_load" || definition.opcode === "load") return definition;
-  return movesOnly.has(definition.opcode) ? loadOf(definition.operands[0]!) : undefined;
+  return ops[definition.opcode].rearranges || definition.opcode === "cast"
+    ? loadOf(definition.operands[0]!)
+    : undefined;
 }
-const movesOnly: ReadonlySet<string> = new Set([
-  "convert_layout",
-  "trans",
-  "reshape",
-  "expand_dims",
-  "broadcast",
-  "cast",
-]);
 
 function describeSource({ source }: CompiledKernel, { text }: CompileDetails): Inspection["source"] {
   const size = { bytes: new TextEncoder().encode(source).length, lines: source.split("\n").length - 1 };
