@@ -30,6 +30,7 @@ export type PtxFaultCode =
   | "PTX_UNINITIALISED_SHARED"
   | "PTX_COPY_NOT_AWAITED"
   | "PTX_SHARED_RACE"
+  | "PTX_GLOBAL_RACE"
   | "PTX_WARP_HAZARD"
   | "PTX_BARRIER_DIVERGENCE"
   | "PTX_BRANCH_DIVERGENCE"
@@ -53,6 +54,8 @@ export interface FaultPlace {
   readonly thread?: readonly [number, number, number];
   /** The address that was accessed, for memory faults. */
   readonly address?: bigint;
+  /** Of a race in global memory: the access that was made before. */
+  readonly other?: FaultPlace;
 }
 
 /** What a kernel does wrong while it runs; the launch stops there. */

@@ -70,6 +70,11 @@ export class GlobalMemory {
     return found !== undefined && address + bytes <= found.end ? found : undefined;
   }
 
+  /** The address of a live allocation's first byte. */
+  baseOf(region: Region): number {
+    return this.#live.find((allocation) => allocation.region === region)!.base;
+  }
+
   write(address: bigint, bytes: Uint8Array): void {
     const { region, base } = this.#hostAccess("write", address, bytes.length);
     region.u8.set(bytes, Number(address) - base);

@@ -18,6 +18,8 @@ export interface EmulatedGpuOptions {
   readonly memoryBytes?: number;
   /** Look for races, uninitialised shared memory and copies not waited for, and count bank conflicts. Default true. */
   readonly check?: boolean;
+  /** Look for races in global memory, too; only with `check`. Default true. */
+  readonly checkGlobalRaces?: boolean;
   /** Warp instructions after which a launch is taken to hang. Default 2^31. */
   readonly maxInstructions?: number;
 }
@@ -80,11 +82,18 @@ const MAX_SHARED_BYTES = 163 * 1024;
 export class EmulatedGpu {
   readonly #memory: GlobalMemory;
   readonly check: boolean;
+  readonly checkGlobalRaces: boolean;
   readonly maxInstructions: number;
 
-  constructor({ memoryBytes = 8 * 2 ** 30, check = true, maxInstructions = 2 ** 31 }: EmulatedGpuOptions = {}) {
+  constructor({
+    memoryBytes = 8 * 2 ** 30,
+    check = true,
+    checkGlobalRaces = true,
+    maxInstructions = 2 ** 31,
+  }: EmulatedGpuOptions = {}) {
     this.#memory = new GlobalMemory(memoryBytes);
     this.check = check;
+    this.checkGlobalRaces = check && checkGlobalRaces;
     this.maxInstructions = maxInstructions;
   }
 
@@ -177,9 +186,12 @@ export class EmulatedGpu {
       dynamicSharedMemory,
       parameters,
       check: this.check,
+      checkGlobalRaces: this.checkGlobalRaces,
       maxInstructions: this.maxInstructions,
       instructions: 0,
       prints: [],
+      addressOf: (region, offset) => this.#memory.baseOf(region) + offset,
+      describe: (address) => this.#memory.describe(address),
     };
     const worker = new Block(launch, program);
     for (let z = 0; z < grid[2]; z++)

@@ -1,5 +1,5 @@
 /**
- * @file What changes the course of a warp (branches, exit, barriers), and what orders memory, which here is always in order.
+ * @file What changes the course of a warp (branches, exit, barriers), and fences.
  */
 import type { Flow, Operation } from "../machine/step.ts";
 import { ptxTypes } from "../syntax/index.ts";
@@ -59,9 +59,11 @@ export function barrier(decoder: Decoder): Operation | Flow {
 /** membar and fence. */
 export function fence(decoder: Decoder): Operation {
   decoder.take("sc", "acq_rel");
-  decoder.require("scope", "cta", "cluster", "gpu", "gl", "sys");
+  const scope = decoder.require("scope", "cta", "cluster", "gpu", "gl", "sys") === "cta" ? "block" : "launch";
   decoder.done(0);
-  return () => {};
+  return ({ block, index }) => {
+    if (block.launch.check) block.releases.fence(index, scope);
+  };
 }
 
 /** What may be left undone: prefetches, sleep, hints. */

@@ -176,6 +176,6 @@ export function synchronizeWarp(decoder: Decoder): Operation {
   const membership = decoder.source(0, b32);
   return (warp, mask) => {
     members(warp, mask, membership);
-    warp.block.shadow?.synchronizeWarp(warp.index);
+    warp.block.clocks.meet(warp.index);
   };
 }

@@ -24,11 +24,13 @@ export class LaneCopies {
   /** Moves the data of one lane. */
   finish(warp: Warp, lane: number): void {
     const { bytes, line } = this;
-    const { shared, shadow }: Block = warp.block;
+    const { shared, shadow, races }: Block = warp.block;
     const [target, source, length] = [this.targets[lane]!, this.sources[lane]!, this.lengths[lane]!];
     for (let byte = 0; byte < bytes; byte++)
       shared.u8[target + byte] = byte < length ? this.regions[lane]!.u8[source + byte]! : 0;
     shadow?.endCopy(warp, lane, target, bytes, line);
+    // The copy may have read at any time since it began, when it was checked too.
+    if (length > 0) races?.readLane(warp, this.regions[lane]!, lane, source, length, "weak", line);
   }
 
   /** Becomes the copies of `mask` among those of `other`. */

@@ -4,9 +4,12 @@
 import { Region } from "../region.ts";
 import { staticSpecials } from "../translate/specials.ts";
 import { type AccessCount, countSectors, countWavefronts } from "./access-counts.ts";
+import { Clocks } from "./clocks.ts";
+import { GlobalRaces } from "./global-races.ts";
 import type { Launch } from "./launch.ts";
 import type { Program } from "./program.ts";
 import { LANES } from "./registers.ts";
+import { Releases } from "./releases.ts";
 import { Shadow } from "./shadow.ts";
 import type { BarrierReduction, Flow, Step } from "./step.ts";
 import { Warp } from "./warp.ts";
@@ -32,8 +35,12 @@ export class Block {
   readonly launch: Launch;
   readonly program: Program;
   readonly shared: Region;
+  readonly clocks: Clocks;
+  readonly releases: Releases;
   /** Undefined without checks. */
   readonly shadow: Shadow | undefined;
+  /** Undefined unless races in global memory are looked for. */
+  readonly races: GlobalRaces | undefined;
   /** What accesses to shared and to global memory have cost, by step; empty without checks. */
   readonly sharedCounts = new Map<Step, AccessCount>();
   readonly globalCounts = new Map<Step, AccessCount>();
@@ -46,7 +53,10 @@ export class Block {
     this.launch = launch;
     this.program = program;
     this.shared = new Region(program.sharedBytes(launch.dynamicSharedMemory));
-    this.shadow = launch.check ? new Shadow(this.shared.byteLength, warps, program.granule) : undefined;
+    this.clocks = new Clocks(warps);
+    this.releases = new Releases(this.clocks, warps);
+    this.races = launch.checkGlobalRaces ? new GlobalRaces(this, warps, program.globalGranule) : undefined;
+    this.shadow = launch.check ? new Shadow(this.shared.byteLength, warps, program.granule, this.clocks) : undefined;
     this.#warps = Array.from({ length: warps }, (_, index) => new Warp(this, index));
   }
 
@@ -55,6 +65,9 @@ export class Block {
     const { launch } = this;
     this.blockIndex = blockIndex;
     this.#barriers.clear();
+    this.clocks.restart();
+    this.releases.restart(this.shared);
+    this.races?.restart();
     this.shadow?.reset();
     // What is not written reads as NaN and as a number out of place.
     this.shared.i32.fill(-1);
@@ -152,10 +165,9 @@ export class Block {
     const needed = barrier.threads === undefined ? live : barrier.threads / LANES;
     if (barrier.arrived.length < needed || barrier.arrived.length === 0) return;
     this.#barriers.delete(number);
-    this.shadow?.synchronize(
-      barrier.arrived,
-      barrier.waiting.map(({ index }) => index),
-    );
+    const waiting = barrier.waiting.map(({ index }) => index);
+    this.clocks.synchronize(barrier.arrived, waiting);
+    this.releases.synchronize(barrier.arrived, waiting);
     for (const warp of barrier.waiting) {
       warp.state = "ready";
       if (warp.reduction) finishReduction(warp, warp.reduction, barrier);

@@ -10,8 +10,13 @@ export interface Launch {
   readonly dynamicSharedMemory: number;
   readonly parameters: Region;
   readonly check: boolean;
+  readonly checkGlobalRaces: boolean;
   readonly maxInstructions: number;
   /** Warp instructions so far. */
   instructions: number;
   readonly prints: string[];
+  /** The address of a byte of global memory. */
+  addressOf(region: Region, offset: number): number;
+  /** An address of global memory with what is known of it. */
+  describe(address: number): string;
 }

@@ -28,5 +28,7 @@ export interface Program {
   readonly localBytes: number;
   /** Width of the narrowest access to shared memory, in bytes, at most 4. */
   readonly granule: number;
+  /** The same of global memory. */
+  readonly globalGranule: number;
   readonly parameterBytes: number;
 }

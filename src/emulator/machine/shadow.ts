@@ -1,16 +1,16 @@
 /**
  * @file What is known of each granule of shared memory: who wrote it last and when, who has read it since, whether a copy into it is under
- * way. Time is a vector clock for each warp, advanced by barriers and by bar.warp.sync: an access is ordered before another warp's if
- * that warp has synchronised with the time of the access. A granule is as wide as the narrowest access of the kernel, so that neighbours are
- * never mixed up.
+ * way. A granule is as wide as the narrowest access of the kernel, so that neighbours are never mixed up.
  */
 import type { PtxFaultCode } from "../errors.ts";
+import type { Clocks } from "./clocks.ts";
 import type { Warp } from "./warp.ts";
 
 /** In place of a lane: the access belongs to several lanes of the warp. */
 export const SEVERAL_LANES = 32;
 const LANE_BITS = 6;
-const LAST_CLOCK = 2 ** 25;
+/** At the start of a block; it leaves as many for the block itself. */
+const LAST_CLOCK = 2 ** 24;
 
 /** How an access takes part in races: strong ones (atomic, volatile, relaxed and stronger) not with each other. */
 export type Strength = "weak" | "strong";
@@ -18,23 +18,23 @@ export type Strength = "weak" | "strong";
 export class Shadow {
   readonly #shift: number;
   readonly #warps: number;
-  /** Clock and lane of the last write of each granule; below `#start`, it is from before this block. */
+  readonly #clocks: Clocks;
+  /** Time (from `#origin`) and lane of the last write of each granule; below `#start`, it is from before this block. */
   readonly #writes: Uint32Array;
   readonly #writers: Uint8Array;
   readonly #strong: Uint8Array;
   readonly #lines: Uint32Array;
   /** 1 while an asynchronous copy into the granule has not been waited for. */
   readonly #pending: Uint8Array;
-  /** Clock and lane of each warp's last read of each granule. */
+  /** Time and lane of each warp's last read of each granule. */
   readonly #reads: Uint32Array;
-  /** `#clocks[w · warps + v]`: the time of warp v up to which warp w has synchronised with it; for v = w, its own time. */
-  readonly #clocks: Uint32Array;
+  #origin = 0;
   #start = 0;
-  #base = 0;
 
-  constructor(bytes: number, warps: number, granule: number) {
+  constructor(bytes: number, warps: number, granule: number, clocks: Clocks) {
     this.#shift = Math.log2(granule);
     this.#warps = warps;
+    this.#clocks = clocks;
     const granules = Math.ceil(bytes / granule);
     this.#writes = new Uint32Array(granules);
     this.#writers = new Uint8Array(granules);
@@ -42,46 +42,32 @@ export class Shadow {
     this.#lines = new Uint32Array(granules);
     this.#pending = new Uint8Array(granules);
     this.#reads = new Uint32Array(granules * warps);
-    this.#clocks = new Uint32Array(warps * warps);
   }
 
-  /** A new block: all is uninitialised. */
+  /** A new block, whose time has begun: all is uninitialised. */
   reset(): void {
-    for (const clock of this.#clocks) this.#base = Math.max(this.#base, clock);
-    this.#base++;
-    if (this.#base > LAST_CLOCK) {
+    const { start } = this.#clocks;
+    if (start - this.#origin > LAST_CLOCK) {
       this.#writes.fill(0);
       this.#reads.fill(0);
-      this.#base = 2;
+      this.#origin = start - 1;
     }
     this.#pending.fill(0);
-    this.#clocks.fill(this.#base - 1);
-    for (let warp = 0; warp < this.#warps; warp++) this.#clocks[warp * (this.#warps + 1)] = this.#base;
-    this.#start = this.#base << LANE_BITS;
+    this.#start = (start - this.#origin) << LANE_BITS;
   }
 
-  /** Lanes of a warp have met: what they did before is ordered. */
-  synchronizeWarp(warp: number): void {
-    this.#clocks[warp * (this.#warps + 1)]!++;
+  #stamp(warp: Warp, lane: number): number {
+    return ((this.#clocks.now(warp.index) - this.#origin) << LANE_BITS) | lane;
   }
 
-  /** A barrier: what `arrived` warps did before it comes before what `waiting` warps do after it. */
-  synchronize(arrived: readonly number[], waiting: readonly number[]): void {
-    const count = this.#warps;
-    const joined = new Uint32Array(count);
-    for (const warp of arrived)
-      for (let other = 0; other < count; other++)
-        joined[other] = Math.max(joined[other]!, this.#clocks[warp * count + other]!);
-    for (const warp of waiting)
-      for (let other = 0; other < count; other++)
-        this.#clocks[warp * count + other] = Math.max(joined[other]!, this.#clocks[warp * count + other]!);
-    for (const warp of arrived) this.synchronizeWarp(warp);
+  #timeOf(stamp: number): number {
+    return (stamp >>> LANE_BITS) + this.#origin;
   }
 
   read(warp: Warp, lane: number, offset: number, bytes: number, strength: Strength): void {
     const { index } = warp;
-    const count = this.#warps;
-    const own = this.#clocks[index * (count + 1)]!;
+    const clocks = this.#clocks;
+    const stamp = this.#stamp(warp, lane);
     const last = (offset + bytes - 1) >> this.#shift;
     for (let granule = offset >> this.#shift; granule <= last; granule++) {
       if (this.#pending[granule]) this.#fault(warp, "PTX_COPY_NOT_AWAITED", "read of", granule, lane);
@@ -89,18 +75,15 @@ export class Shadow {
       if (write < this.#start) this.#fault(warp, "PTX_UNINITIALISED_SHARED", "read of", granule, lane);
       const writer = this.#writers[granule]!;
       if (writer !== index) {
-        if (
-          write >>> LANE_BITS > this.#clocks[index * count + writer]! &&
-          !(strength === "strong" && this.#strong[granule])
-        )
+        if (!clocks.isBefore(index, writer, this.#timeOf(write)) && !(strength === "strong" && this.#strong[granule]))
           this.#fault(warp, "PTX_SHARED_RACE", "read of", granule, lane, writer);
-      } else if (write >>> LANE_BITS === own && (write & 63) !== lane && strength === "weak")
+      } else if ((write & 63) !== lane && strength === "weak" && !clocks.haveMet(index, this.#timeOf(write)))
         this.#fault(warp, "PTX_WARP_HAZARD", "read of", granule, lane, writer);
       if (strength === "strong") continue;
-      const at = granule * count + index;
+      const at = granule * this.#warps + index;
       const read = this.#reads[at]!;
-      const mixed = read >>> LANE_BITS === own && (read & 63) !== lane;
-      this.#reads[at] = (own << LANE_BITS) | (mixed ? SEVERAL_LANES : lane);
+      const mixed = read >= this.#start && (read & 63) !== lane && !clocks.haveMet(index, this.#timeOf(read));
+      this.#reads[at] = mixed ? this.#stamp(warp, SEVERAL_LANES) : stamp;
     }
   }
 
@@ -127,7 +110,7 @@ export class Shadow {
   }
 
   #record(warp: Warp, lane: number, offset: number, bytes: number, strength: Strength, line = warp.step.line): void {
-    const stamp = (this.#clocks[warp.index * (this.#warps + 1)]! << LANE_BITS) | lane;
+    const stamp = this.#stamp(warp, lane);
     const last = (offset + bytes - 1) >> this.#shift;
     for (let granule = offset >> this.#shift; granule <= last; granule++) {
       this.#writes[granule] = stamp;
@@ -140,7 +123,7 @@ export class Shadow {
   #checkWrite(warp: Warp, lane: number, offset: number, bytes: number, strength: Strength): void {
     const { index, step } = warp;
     const count = this.#warps;
-    const own = this.#clocks[index * (count + 1)]!;
+    const clocks = this.#clocks;
     const last = (offset + bytes - 1) >> this.#shift;
     for (let granule = offset >> this.#shift; granule <= last; granule++) {
       if (this.#pending[granule]) this.#fault(warp, "PTX_COPY_NOT_AWAITED", "write to", granule, lane);
@@ -149,19 +132,23 @@ export class Shadow {
       if (write >= this.#start && !bothStrong) {
         const writer = this.#writers[granule]!;
         if (writer !== index) {
-          if (write >>> LANE_BITS > this.#clocks[index * count + writer]!)
+          if (!clocks.isBefore(index, writer, this.#timeOf(write)))
             this.#fault(warp, "PTX_SHARED_RACE", "write to", granule, lane, writer);
-        } else if (write >>> LANE_BITS === own && (write & 63) !== lane && this.#lines[granule] !== step.line)
+        } else if (
+          (write & 63) !== lane &&
           // Lanes that write to one place by one instruction are judged by the instruction.
+          this.#lines[granule] !== step.line &&
+          !clocks.haveMet(index, this.#timeOf(write))
+        )
           this.#fault(warp, "PTX_WARP_HAZARD", "write to", granule, lane, writer);
       }
       for (let reader = 0; reader < count; reader++) {
         const read = this.#reads[granule * count + reader]!;
         if (read < this.#start) continue;
         if (reader !== index) {
-          if (read >>> LANE_BITS > this.#clocks[index * count + reader]!)
+          if (!clocks.isBefore(index, reader, this.#timeOf(read)))
             this.#fault(warp, "PTX_SHARED_RACE", "write to", granule, lane, reader, true);
-        } else if (read >>> LANE_BITS === own && (read & 63) !== lane)
+        } else if ((read & 63) !== lane && !clocks.haveMet(index, this.#timeOf(read)))
           this.#fault(warp, "PTX_WARP_HAZARD", "write to", granule, lane, reader, true);
       }
     }

@@ -2,7 +2,7 @@
  * @file A warp: 32 lanes with one course. Where lanes part at a branch, one side waits on a stack until the other arrives at the place
  * where both meet again (the immediate post-dominator), as GPUs before Volta did it. So lanes of one warp never wait for each other.
  */
-import { PtxFault, type PtxFaultCode } from "../errors.ts";
+import { type FaultPlace, PtxFault, type PtxFaultCode } from "../errors.ts";
 import { Region } from "../region.ts";
 import { AsyncCopies } from "./async-copies.ts";
 import type { Block } from "./block.ts";
@@ -186,7 +186,7 @@ export class Warp {
   }
 
   /** Throws a fault at the current instruction. */
-  fault(code: PtxFaultCode, message: string, lane?: number, address?: number): never {
+  fault(code: PtxFaultCode, message: string, lane?: number, address?: number, other?: FaultPlace): never {
     const { step, block } = this;
     const thread = lane === undefined ? undefined : block.threadIndex(this.index * LANES + lane);
     const place = {
@@ -197,6 +197,7 @@ export class Warp {
       ...(step.source !== undefined && { source: step.source }),
       ...(thread && { thread }),
       ...(address !== undefined && { address: BigInt(address) }),
+      ...(other && { other }),
     };
     throw new PtxFault(code, message, place, block.launch.prints);
   }

@@ -78,6 +78,10 @@ function copy(decoder: Decoder, sizes: readonly number[]): Operation {
             sources[lane] = offsets[lane]!;
             regions[lane] = region;
           }
+        if (block.races)
+          for (let lane = 0; lane < LANES; lane++)
+            if ((lanes >>> lane) & 1)
+              block.races.readLane(warp, region, lane, offsets[lane]!, lengths[lane]!, "weak", step.line);
         block.countSectors(warp, lanes, offsets, bytes);
       });
   };

@@ -4,13 +4,14 @@
 import { shortFormats } from "../arithmetic/formats.ts";
 import { read64, write64 } from "../instructions/integer64.ts";
 import { LANES } from "../machine/registers.ts";
+import type { StrongAccess } from "../machine/releases.ts";
 import type { Operation } from "../machine/step.ts";
 import type { Warp } from "../machine/warp.ts";
 import type { Region } from "../region.ts";
 import type { PtxType } from "../syntax/index.ts";
 import type { Decoder } from "../translate/decoder.ts";
 import { type AccessSpace, access, forRegions, offsets } from "./access.ts";
-import { noteWrite } from "./load-store.ts";
+import { noteOrder, noteWidth, noteWrite } from "./checks.ts";
 
 const names = ["add", "min", "max", "and", "or", "xor", "exch", "cas", "inc", "dec"] as const;
 type Name = (typeof names)[number];
@@ -109,12 +110,12 @@ function update64(name: Name, type: PtxType): Update64 | undefined {
 /** atom gives the old value; red does not. */
 export function atomic(decoder: Decoder): Operation {
   const gives = decoder.instruction.opcode === "atom";
-  decoder.take("relaxed", "acquire", "release", "acq_rel");
-  decoder.take("cta", "cluster", "gpu", "sys");
+  const semantics = decoder.take("relaxed", "acquire", "release", "acq_rel");
+  let scope = decoder.take("cta", "cluster", "gpu", "sys");
   const named = decoder.take("global", "shared", "shared::cta");
   const space: AccessSpace = named === undefined ? "generic" : (named.split("::")[0] as AccessSpace);
   // Some compilers put the scope after the space.
-  decoder.take("cta", "gpu", "sys");
+  scope ??= decoder.take("cta", "gpu", "sys");
   const name = decoder.require("operation", ...names);
   decoder.flag("noftz");
   decoder.skipHints();
@@ -124,15 +125,24 @@ export function atomic(decoder: Decoder): Operation {
   decoder.done(first + 1 + values);
   const bytes = type.bits / 8;
   const place = access(decoder, first, space, bytes, "atomic");
-  if (space !== "global") decoder.surroundings.noteSharedWidth(bytes);
+  noteWidth(decoder, space, bytes);
   const b = decoder.source(first + 1, type);
   const c = values === 2 ? decoder.source(first + 2, type) : b;
   const kept = gives && decoder.operand(0).kind !== "sink" ? decoder.target(0, type) : undefined;
   const change =
     type.bits === 64 ? change64(decoder, name, type, b, c, kept) : change32(decoder, name, type, b, c, kept);
+  const order: StrongAccess = {
+    reads: gives,
+    writes: true,
+    acquires: semantics === "acquire" || semantics === "acq_rel",
+    releases: semantics === "release" || semantics === "acq_rel",
+    scope: scope === "cta" ? "block" : "launch",
+  };
   return (warp, mask) =>
     forRegions(place, warp, mask, (region, lanes) => {
-      if (place.isShared(warp, region)) noteWrite(place, warp, lanes, "strong");
+      const [suspect] = noteWrite(place, warp, region, lanes, "strong") ?? [];
+      if (suspect) warp.block.races!.faultOf(warp, region, suspect);
+      noteOrder(place, warp, region, lanes, order);
       for (let lane = 0; lane < LANES; lane++) if ((lanes >>> lane) & 1) change(warp, region, lane);
     });
 }

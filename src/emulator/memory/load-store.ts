@@ -1,14 +1,17 @@
 /**
  * @file ld and st: values of 1 to 8 bytes, alone or in vectors, between registers and any space.
  */
+
+import type { Suspect } from "../machine/global-races.ts";
 import { LANES, type Registers } from "../machine/registers.ts";
-import type { Strength } from "../machine/shadow.ts";
+import type { StrongAccess } from "../machine/releases.ts";
 import type { Operation } from "../machine/step.ts";
 import type { Warp } from "../machine/warp.ts";
 import type { Region } from "../region.ts";
 import type { PtxType } from "../syntax/index.ts";
 import type { Decoder } from "../translate/decoder.ts";
-import { type Access, type AccessSpace, access, forRegions, offsets } from "./access.ts";
+import { type AccessSpace, access, forRegions, offsets } from "./access.ts";
+import { noteOrder, noteRead, noteWidth, noteWrite } from "./checks.ts";
 
 const memoryTypes = [
   "b8",
@@ -28,11 +31,23 @@ const memoryTypes = [
   "f64",
 ] as const;
 
-/** Qualifiers up to the space; whether races with other strong accesses are meant. */
-function readQualifiers(decoder: Decoder): { space: AccessSpace; strength: Strength } {
+/** Qualifiers up to the space; how the access takes part in the order of memory, if it is a strong one. */
+function readQualifiers(
+  decoder: Decoder,
+  kind: "reads" | "writes",
+): { space: AccessSpace; strong: StrongAccess | undefined } {
   const semantics = decoder.take("weak", "volatile", "relaxed", "acquire", "release");
-  const strength: Strength = semantics === undefined || semantics === "weak" ? "weak" : "strong";
-  decoder.take("cta", "cluster", "gpu", "sys");
+  const scope = decoder.take("cta", "cluster", "gpu", "sys");
+  const strong: StrongAccess | undefined =
+    semantics === undefined || semantics === "weak"
+      ? undefined
+      : {
+          reads: kind === "reads",
+          writes: kind === "writes",
+          acquires: semantics === "acquire",
+          releases: semantics === "release",
+          scope: scope === "cta" ? "block" : "launch",
+        };
   const space = decoder.take(
     "global",
     "shared",
@@ -46,7 +61,7 @@ function readQualifiers(decoder: Decoder): { space: AccessSpace; strength: Stren
   decoder.take("ca", "cg", "cs", "lu", "cv", "wb", "wt");
   decoder.flag("nc");
   decoder.skipHints();
-  return { space: space === undefined ? "generic" : (space.split("::")[0] as AccessSpace), strength };
+  return { space: space === undefined ? "generic" : (space.split("::")[0] as AccessSpace), strong };
 }
 
 function shape(decoder: Decoder): { count: number; type: PtxType } {
@@ -55,41 +70,23 @@ function shape(decoder: Decoder): { count: number; type: PtxType } {
 }
 
 export function load(decoder: Decoder): Operation {
-  const { space, strength } = readQualifiers(decoder);
+  const { space, strong } = readQualifiers(decoder, "reads");
   const { count, type } = shape(decoder);
   decoder.done(2);
   const size = type.bits / 8;
   const place = access(decoder, 1, space, size * count, "read");
-  if (space === "shared" || space === "generic") decoder.surroundings.noteSharedWidth(size);
+  noteWidth(decoder, space, size);
   const moves = decoder.elements(0, count).map((element, at) => {
     if (element.kind === "sink") return undefined;
     const row = decoder.target(element, type, "at-least");
     return loadRow(type, row, decoder.bitsOf(element, type), at * size);
   });
   const act = (warp: Warp, region: Region, mask: number): void => {
-    if (place.isShared(warp, region)) noteRead(place, warp, mask, strength);
-    else if (place.isGlobal(warp, region)) warp.block.countSectors(warp, mask, offsets, place.bytes);
+    noteRead(place, warp, region, mask, strong ? "strong" : "weak");
+    if (strong) noteOrder(place, warp, region, mask, strong);
     for (const move of moves) move?.(warp.registers, region, mask);
   };
   return (warp, mask) => forRegions(place, warp, mask, (region, lanes) => act(warp, region, lanes));
-}
-
-/** Tells the checks of a read of shared memory at `offsets`. */
-export function noteRead({ bytes }: Access, warp: Warp, mask: number, strength: Strength): void {
-  const { block } = warp;
-  if (block.shadow === undefined) return;
-  for (let lane = 0; lane < LANES; lane++)
-    if ((mask >>> lane) & 1) block.shadow.read(warp, lane, offsets[lane]!, bytes, strength);
-  block.countBanks(warp, mask, offsets, bytes);
-}
-
-/** Tells the checks of a write to shared memory at `offsets`. */
-export function noteWrite({ bytes }: Access, warp: Warp, mask: number, strength: Strength): void {
-  const { block } = warp;
-  if (block.shadow === undefined) return;
-  for (let lane = 0; lane < LANES; lane++)
-    if ((mask >>> lane) & 1) block.shadow.write(warp, lane, offsets[lane]!, bytes, strength);
-  block.countBanks(warp, mask, offsets, bytes);
 }
 
 type Move = (registers: Registers, region: Region, mask: number) => void;
@@ -129,22 +126,44 @@ function loadRow(type: PtxType, row: number, registerBits: number, at: number): 
 }
 
 export function store(decoder: Decoder): Operation {
-  const { space, strength } = readQualifiers(decoder);
+  const { space, strong } = readQualifiers(decoder, "writes");
   const { count, type } = shape(decoder);
   decoder.done(2);
   const size = type.bits / 8;
   const place = access(decoder, 0, space, size * count, "write");
-  if (space === "shared" || space === "generic") decoder.surroundings.noteSharedWidth(size);
+  noteWidth(decoder, space, size);
   const moves = decoder.elements(1, count).map((element, at) => {
     const row = decoder.source(element, type, "at-least");
     return storeRow(type, row, decoder.bitsOf(element, type), at * size);
   });
   const act = (warp: Warp, region: Region, mask: number): void => {
-    if (place.isShared(warp, region)) noteWrite(place, warp, mask, strength);
-    else if (place.isGlobal(warp, region)) warp.block.countSectors(warp, mask, offsets, place.bytes);
-    for (const move of moves) move(warp.registers, region, mask);
+    const suspects = noteWrite(place, warp, region, mask, strong ? "strong" : "weak");
+    if (strong) noteOrder(place, warp, region, mask, strong);
+    if (suspects) storeSuspects(suspects, moves, warp, region, mask);
+    else for (const move of moves) move(warp.registers, region, mask);
   };
   return (warp, mask) => forRegions(place, warp, mask, (region, lanes) => act(warp, region, lanes));
+}
+
+/** Lane by lane, as all together would: a write of other bits to what another thread has written in no order is a race. */
+function storeSuspects(
+  suspects: readonly Suspect[],
+  moves: readonly Move[],
+  warp: Warp,
+  region: Region,
+  mask: number,
+): void {
+  const { races } = warp.block;
+  for (let lane = 0; lane < LANES; lane++) {
+    if (!((mask >>> lane) & 1)) continue;
+    const own = suspects.filter((suspect) => suspect.lane === lane);
+    const granules = own.map(({ offset }) => region.u8.subarray(offset, offset + races!.granule));
+    const before = granules.map((bytes) => bytes.slice());
+    for (const move of moves) move(warp.registers, region, 1 << lane);
+    own.forEach((suspect, at) => {
+      if (granules[at]!.some((byte, i) => byte !== before[at]![i])) races!.faultOf(warp, region, suspect);
+    });
+  }
 }
 
 function storeRow(type: PtxType, row: number, registerBits: number, at: number): Move {

@@ -27,6 +27,8 @@ export interface Surroundings {
   addressOf(variable: Variable): number;
   /** Told of each width in which shared memory may be accessed. */
   noteSharedWidth(bytes: number): void;
+  /** The same of global memory. */
+  noteGlobalWidth(bytes: number): void;
 }
 
 export class Decoder {

@@ -70,12 +70,16 @@ export function translateEntry(entry: Entry, module: ModuleVariables): Translate
 
   const frame = new Frame();
   let granule = 4;
+  let globalGranule = 4;
   const surroundings: Surroundings = {
     frame,
     memory: module.memory,
     addressOf: (variable) => places.get(variable) ?? 0,
     noteSharedWidth: (bytes) => {
       granule = Math.min(granule, bytes);
+    },
+    noteGlobalWidth: (bytes) => {
+      globalGranule = Math.min(globalGranule, bytes);
     },
   };
   const steps = translateSteps(entry, surroundings);
@@ -88,6 +92,7 @@ export function translateEntry(entry: Entry, module: ModuleVariables): Translate
     describeShared: (address) => describe(placed, address),
     localBytes,
     granule,
+    globalGranule,
     parameterBytes,
   };
   const warnings = frame
