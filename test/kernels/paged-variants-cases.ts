@@ -73,6 +73,19 @@ export const pagedVariantCases: readonly PagedCase[] = [
   make({ queries: [5, 90, 7], contexts: [30, 90], dtype: "f32", splits: 3, layout: "keys first" }),
   make({ queries: [4, 9, 2], queryHeads: 2, keyHeads: 1, contexts: [40, 9, 30], causal: false, pageSize: 24 }),
   make({ queries: [40, 1, 30], contexts: [40, 70], splits: 1, variant: { sinks: true } }),
+  // The same in one part: heads of groups are written to their places at once.
+  make({
+    queries: [30, 1, 0, 1, 7, 3],
+    queryHeads: 6,
+    keyHeads: 1,
+    contexts: [70, 33, 9, 0, 3],
+    headDim: 24,
+    valueDim: 40,
+    splits: 1,
+    variant: { sinks: true },
+  }),
+  make({ queries: [1, 20, 1, 2], queryHeads: 12, keyHeads: 2, contexts: [90, 20, 5], splits: 1, layout: "keys first" }),
+  make({ queries: [1, 5, 1], threshold: 9, queryHeads: 6, keyHeads: 1, contexts: [50, 20, 1], splits: 1 }),
   make({ queries: [1, 12, 4], threshold: 9, raw: true, queryHeads: 6, keyHeads: 1, contexts: [50, 20, 33] }),
   make({ queries: [2, 20], queryHeads: 4, keyHeads: 2, contexts: [50, 20], variant: { prefix: [30, 9], alibi: true } }),
   make({

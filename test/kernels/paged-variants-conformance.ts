@@ -3,7 +3,7 @@
  * sequence's keys, element by element, under the project's rule (paged-errors.ts).
  */
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { attention, pagedAttention } from "../../src/kernels/index.ts";
 import type { Device, Tensor } from "../../src/runtime/index.ts";
 import { recordShare } from "../support/record-share.ts";
@@ -78,6 +78,29 @@ export function describePagedVariants(title: string, device: () => Device, { ran
         .empty([HEADS, SEQUENCES * count, DIM], "f16")
         .permute([1, 0, 2]);
       expect(await bits(pagedAttention({ ...packed, out }))).toEqual(await bits(once));
+    });
+
+    it("needs one launch and no workspace where keys are in one part, with packed heads too", async () => {
+      const { q, keyCache, ...args } = good();
+      const starts = { cumulativeLengths: { queries: integers(0, 1, 2) } };
+      const calls = [
+        () => pagedAttention({ ...args, q, keyCache, splits: 1 }),
+        () => pagedAttention({ ...args, q, keyCache, splits: 1, ...starts }),
+        () =>
+          attention({
+            q: q.reshape([SEQUENCES, HEADS, 1, DIM]),
+            k: keyCache.slice(0, 0, 2),
+            v: keyCache.slice(0, 2, 4),
+            splits: 1,
+          }),
+      ];
+      for (const call of calls) {
+        using launched = vi.spyOn(device(), "launch");
+        using made = vi.spyOn(device(), "empty");
+        const { out } = call();
+        expect(launched.mock.calls.length).toBe(1);
+        expect(made.mock.results.map(({ value }) => value.size)).toEqual([out.size, out.size / DIM]);
+      }
     });
 
     it("gives over pages what attention gives over tensors, to the bit", async () => {

@@ -4,29 +4,35 @@
  *
  * Shapes: q [B, Hq, M, D], k [B, Hk, N, D], v [B, Hk, N, E], out [B, Hq, M, E], lse [B, Hq, M]; Hq a multiple of Hk; any strides.
  */
-import { type Constants, type Dim, type Scalar, type Tile, tl } from "../../dsl/index.ts";
+import { type Constants, type Scalar, type Tile, tl } from "../../dsl/index.ts";
 import { attentionKernel } from "./declare.ts";
-import { blockCount, blockOf, entriesOf, rowsOf } from "./places.ts";
+import { packHeads } from "./pack-heads.ts";
+import { blockCount, blockOf } from "./places.ts";
+import { type QueryResults, storeResults } from "./results.ts";
 import { type Context, dropoutScale, type Kept, keep, log2e, queryRows, scoresOf } from "./scores.ts";
 import type { BlockM, Place, Variant } from "./variant.ts";
 
 export const attentionForward = <C extends Constants>(variant: Variant<any, C>) =>
   attentionKernel(variant, {
     name: "attention_forward",
-    /** See `attendRows`. */
-    constants: { LAZY_RESCALE: false },
+    constants: {
+      /** See `attendRows`. */
+      LAZY_RESCALE: false,
+      /** Whether the heads of a group share tiles (pack-heads.ts). */
+      PACK_HEADS: false,
+    },
     params: { ...variant.sink?.parameters, out: tl.tensor("T", 4), lse: tl.tensor("f32", 3) },
-    grid: (p, { BLOCK_M }) => [
-      blockCount(variant, p, "queries", p.out.shape(2), BLOCK_M),
-      p.out.shape(1),
-      p.out.shape(0),
-    ],
-    body(p, context, { LAZY_RESCALE }) {
-      const { at, first } = blockOf(context, "queries", tl.programId(0));
-      const { out, lse } = attendRows(context, keep(context, "queries", first, at), at, LAZY_RESCALE);
-      const rows = rowsOf(p.out.at(at.batch, at.head), at, "queries");
-      rows.store([first, 0], out.to(p.out.dtype), { inBounds: [false, !context.c.PAD_VALUE] });
-      entriesOf(p.lse.at(at.batch, at.head), at, "queries").store([first], lse);
+    grid(p, { BLOCK_M, PACK_HEADS }) {
+      const [batch, heads, queries] = [p.out.shape(0), p.out.shape(1), p.out.shape(2)];
+      if (!PACK_HEADS) return [blockCount(variant, p, "queries", queries, BLOCK_M), heads, batch];
+      const keyHeads = p.v.shape(1);
+      return [blockCount(variant, p, "queries", tl.cdiv(queries.mul(heads), keyHeads), BLOCK_M), keyHeads, batch];
+    },
+    body(p, context, { LAZY_RESCALE, PACK_HEADS }) {
+      const { at: whole, first } = blockOf(context, "queries", tl.programId(0), PACK_HEADS);
+      const own = PACK_HEADS ? packHeads(context, whole) : { context, at: whole };
+      const results = attendRows(own.context, keep(own.context, "queries", first, own.at), own.at, LAZY_RESCALE);
+      storeResults(results, p, own.at, first, context.c.PAD_VALUE);
     },
   });
 
@@ -34,12 +40,7 @@ export const attentionForward = <C extends Constants>(variant: Variant<any, C>) 
  * Output and normaliser of the kept queries; 0 and -inf for one that sees no key. `lazy`: the logit that weights are relative to follows the largest one
  * only where that has grown by much (FlashAttention-4), so that most tiles leave what is summed as it is. The result is the same.
  */
-export function attendRows(
-  context: Context,
-  kept: Kept<"queries">,
-  at: Place,
-  lazy = false,
-): { readonly out: Tile<"f32", readonly [BlockM, Dim<"VALUE_DIM">]>; readonly lse: Tile<"f32", readonly [BlockM]> } {
+export function attendRows(context: Context, kept: Kept<"queries">, at: Place, lazy = false): QueryResults {
   const { BLOCK_M, VALUE_DIM } = context.c;
   const { factor, walk } = scoresOf(context, kept, at);
   const slack = tl.div(mostGrowth, factor);

@@ -1,4 +1,7 @@
-/** @file Host side of split-KV attention: workspace of partial results, the split kernel, the merge. */
+/**
+ * @file Host side of attention of few queries: the split kernel over parts of the keys with a workspace of partial results, and the merge; or, in one part,
+ * the forward kernel in the same blocks.
+ */
 import type { KernelDefinition } from "../../dsl/index.ts";
 import type { Device, LaunchValues, Tensor } from "../../runtime/index.ts";
 import { nextPowerOfTwo } from "../../support/index.ts";
@@ -7,12 +10,12 @@ import { attentionMergeKernel } from "./merge.ts";
 import { partialWidth } from "./split-kv.ts";
 import { packsHeads, splitConfiguration } from "./splits.ts";
 
-/** A call of a split kernel, checked. */
+/** A call with few queries, or with the heads of a group in shared tiles, checked. */
 export interface SplitCall {
   readonly device: Device;
-  /** Made by `attentionSplit`. */
-  readonly kernel: KernelDefinition;
-  /** By parameter name, but for `partial`. */
+  /** Made by `attentionForward` and `attentionSplit`. */
+  readonly kernels: { readonly forward: KernelDefinition; readonly split: KernelDefinition };
+  /** By parameter name, but for results. */
   readonly values: LaunchValues;
   /** Among them those of `headConstants`; BLOCK_N, if given, is kept. */
   readonly constants: Readonly<Record<string, number | boolean>>;
@@ -26,21 +29,22 @@ export interface SplitCall {
   readonly packed: boolean;
 }
 
-/** Enqueues the split kernel, and the merge into `out` [B, Hq, M, E] and `lse` [B, Hq, M], of which some element exists. */
+/** Enqueues what computes `out` [B, Hq, M, E] and `lse` [B, Hq, M], of which some element exists. */
 export function launchSplit(call: SplitCall, out: Tensor, lse: Tensor): void {
-  const { device, kernel, queryShape, keyHeads, problem, splits, packed } = call;
+  const { device, kernels, queryShape, keyHeads, problem, splits, packed } = call;
   const [batch, heads, queries, headDim] = queryShape;
   const group = heads / keyHeads;
-  const { VALUE_DIM } = headConstants(headDim, problem.valueDim);
-  const width = partialWidth(VALUE_DIM);
   const [rowHeads, rows] = packed ? [keyHeads, queries * group] : [heads, queries];
-
-  using partial = device.empty([splits, batch, rowHeads, rows, width], "f32");
-  const rowsEach = Math.ceil((rows * (call.queriesEach ?? queries)) / queries);
-  const blocks = splitConfiguration(problem, rowsEach);
+  const blocks = splitConfiguration(problem, Math.ceil((rows * (call.queriesEach ?? queries)) / queries));
   const constants = { ...blocks, ...call.constants, PACK_HEADS: packed };
-  device.launch(kernel, { ...call.values, partial }, { constants });
+  if (splits === 1) {
+    device.launch(kernels.forward, { ...call.values, out, lse }, { constants });
+    return;
+  }
 
+  const width = partialWidth(headConstants(headDim, problem.valueDim).VALUE_DIM);
+  using partial = device.empty([splits, batch, rowHeads, rows, width], "f32");
+  device.launch(kernels.split, { ...call.values, partial }, { constants });
   using byGroup = partial.reshape([splits, batch, keyHeads, ...(packed ? [queries, group] : [group, queries]), width]);
   using parts = packed ? byGroup.permute([0, 1, 2, 4, 3, 5]) : byGroup.permute([0, 1, 2, 3, 4, 5]);
   launchMerge(device, parts, out, lse);

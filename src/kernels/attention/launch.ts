@@ -184,7 +184,7 @@ export function launchForward(call: Call, given: Tensor | undefined, splits?: nu
   if (plan.splits > 1 || plan.packed) {
     const keyHeads = call.keyShape[1];
     const problem = problemOf(call);
-    launchSplit({ device, kernel: kernels.split, values, constants, queryShape, keyHeads, problem, ...plan }, out, lse);
+    launchSplit({ device, kernels, values, constants, queryShape, keyHeads, problem, ...plan }, out, lse);
   } else {
     const blocks = forwardConfiguration(problemOf(call), queryShape[2]);
     device.launch(kernels.forward, { ...values, out, lse }, { constants: { ...blocks, ...constants } });

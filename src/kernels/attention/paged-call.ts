@@ -71,9 +71,7 @@ export interface PagedAttentionOutput {
 /** The kernels of a variant over paged caches. */
 const kernelsOf = (variant: Variant) => ({
   variant,
-  /** Where keys are split, or heads of a group share tiles. */
   split: attentionSplit(variant),
-  /** For many queries. */
   forward: attentionForward(variant),
 });
 type PagedKernels = ReturnType<typeof kernelsOf>;
@@ -243,14 +241,14 @@ interface Launch {
 /** Enqueues the kernels. */
 function launch({ check, queries, keys, own }: PagedCall, args: PagedArguments, launch: Launch): void {
   const { problem, modified, rotation, scale, causal, out, lse } = launch;
-  const { variant, split, forward } = launch.kernels;
+  const { kernels } = launch;
   const { form, sequences, keyHeads, headDim, valueDim, pageSize, longest } = problem;
   const { valueCache: v, contextLengths, blockTables, cumulativeLengths, sinks } = args;
   const { device } = check;
   const [batch, heads, count] = form.shape((name) => check.size(name));
   // How many each of the packed sequences has only the device knows.
   const queriesEach = cumulativeLengths ? Math.ceil(count / Math.max(1, sequences)) : count;
-  const packable = canPackHeads(variant);
+  const packable = canPackHeads(kernels.variant);
   const packed = cumulativeLengths ? packable && heads > keyHeads : shouldPack(packable, [0, heads, count], keyHeads);
   const keysEach = keysWithinWindow(modified, queriesEach, longest);
   const shapeEach = { queryShape: [sequences, heads, queriesEach, headDim], keyHeads, pageSize } as const;
@@ -279,17 +277,23 @@ function launch({ check, queries, keys, own }: PagedCall, args: PagedArguments, 
     PAGE_SIZE: pageSize,
     CAUSAL: causal && (cumulativeLengths !== undefined || count > 1),
   };
-  const blocksFor = { backend: device.backend, dtype: out.dtype, headDim, valueDim, ...traitsOfVariant(variant) };
+  const blocksFor = {
+    backend: device.backend,
+    dtype: out.dtype,
+    headDim,
+    valueDim,
+    ...traitsOfVariant(kernels.variant),
+  };
   if (splits === 1 && !packed && fillsTiles(queriesEach)) {
     const blocks = forwardConfiguration(blocksFor, queriesEach);
     const BLOCK_N = pagedKeyBlock(blocks.BLOCK_N, pageSize);
     const options = { constants: { ...blocks, ...constants, BLOCK_N } };
-    device.launch(forward, { ...values, out: outView, lse: lseView }, options);
+    device.launch(kernels.forward, { ...values, out: outView, lse: lseView }, options);
   } else {
     const BLOCK_N = pagedKeyBlock(splitConfiguration(blocksFor, 1).BLOCK_N, pageSize);
     const queryShape = [batch, heads, count, headDim] as const;
     const shapes = { queryShape, queriesEach, keyHeads, problem: blocksFor };
-    const call = { device, kernel: split, values, constants: { ...constants, BLOCK_N }, ...shapes };
+    const call = { device, kernels, values, constants: { ...constants, BLOCK_N }, ...shapes };
     launchSplit({ ...call, splits, packed }, outView, lseView);
   }
   for (const [, view] of views) view.dispose();
