@@ -137,34 +137,18 @@ function countBy<K>(items: readonly SassInstruction[], keyOf: (item: SassInstruc
   return counts;
 }
 
-/**
- * Cycles of a pipe for one warp instruction on a quarter of an sm_80 multiprocessor: the arithmetic throughput table of the CUDA C++
- * Programming Guide (results a cycle and multiprocessor: 64 for f32 and integers, 16 for special functions, 32 for shuffles, 32 for
- * f64). 1024 dense half-precision multiply-adds a cycle and multiprocessor make 512 flops a quarter, tf32 half of it (A100 white paper).
- */
-const pipes: Readonly<Partial<Record<InstructionClass, readonly [pipe: string, cycles: number]>>> = {
-  special: ["special", 8],
-  conversion: ["alu", 2],
-  integer: ["alu", 2],
-  compare: ["alu", 2],
-  fp32: ["fma", 2],
-  fp64: ["fp64", 4],
-  fp16: ["fma", 2],
-  shuffle: ["memory", 4],
-};
+/** What an instruction keeps busy, and for how many cycles. */
+type Use = readonly [pipe: string, cycles: number];
+
 const TENSOR_FLOPS_PER_CYCLE = 512;
+const products = ({ name, flops }: SassInstruction): Use => [
+  "tensor",
+  flops / (name.endsWith("TF32") ? TENSOR_FLOPS_PER_CYCLE / 2 : TENSOR_FLOPS_PER_CYCLE),
+];
+
 /** The load and store units move 128 bytes a cycle for the four quarters. */
 const MEMORY_BYTES_PER_CYCLE = 32;
-const memory = new Set<InstructionClass>([
-  "ldmatrix",
-  "sharedLoad",
-  "sharedStore",
-  "asyncCopy",
-  "globalLoad",
-  "globalStore",
-  "local",
-]);
-const MULTIPLIER = /^(IMAD|IDP)/;
+const access = ({ name }: SassInstruction): Use => ["memory", (32 * accessBytes(name)) / MEMORY_BYTES_PER_CYCLE];
 
 /** Bytes a lane that an access moves, by the end of its name. */
 function accessBytes(name: string): number {
@@ -173,17 +157,39 @@ function accessBytes(name: string): number {
   return width === "128" ? 16 : width === "64" ? 8 : 4;
 }
 
-function cyclesOf(instructions: readonly SassInstruction[]): (readonly [string, number])[] {
+/** Some integers and moves are computed on the multipliers. */
+const ofMultiplier = ({ name }: SassInstruction): boolean => /^(IMAD|IDP)/.test(name);
+
+/**
+ * Cycles of a pipe for one warp instruction on a quarter of an sm_80 multiprocessor: the arithmetic throughput table of the CUDA C++
+ * Programming Guide (results a cycle and multiprocessor: 64 for f32 and integers, 16 for special functions, 32 for shuffles, 32 for
+ * f64). 1024 dense half-precision multiply-adds a cycle and multiprocessor make 512 flops a quarter, tf32 half of it (A100 white paper).
+ */
+const uses: Readonly<Partial<Record<InstructionClass, (instruction: SassInstruction) => Use | undefined>>> = {
+  mma: products,
+  ldmatrix: access,
+  sharedLoad: access,
+  sharedStore: access,
+  asyncCopy: access,
+  globalLoad: access,
+  globalStore: access,
+  local: access,
+  special: () => ["special", 8],
+  conversion: () => ["alu", 2],
+  integer: (instruction) => [ofMultiplier(instruction) ? "fma" : "alu", 2],
+  move: (instruction) => (ofMultiplier(instruction) ? ["fma", 2] : undefined),
+  compare: () => ["alu", 2],
+  fp32: () => ["fma", 2],
+  fp64: () => ["fp64", 4],
+  fp16: () => ["fma", 2],
+  shuffle: () => ["memory", 4],
+};
+
+function cyclesOf(instructions: readonly SassInstruction[]): Use[] {
   const busy = new Map<string, number>([["issue", instructions.length]]);
-  const add = (pipe: string, cycles: number): void => {
-    busy.set(pipe, (busy.get(pipe) ?? 0) + cycles);
-  };
-  for (const { class: kind, name, flops } of instructions) {
-    if (kind === "mma")
-      add("tensor", flops / (name.endsWith("TF32") ? TENSOR_FLOPS_PER_CYCLE / 2 : TENSOR_FLOPS_PER_CYCLE));
-    else if (memory.has(kind)) add("memory", (32 * accessBytes(name)) / MEMORY_BYTES_PER_CYCLE);
-    else if (MULTIPLIER.test(name)) add("fma", 2);
-    else if (pipes[kind]) add(...pipes[kind]);
+  for (const instruction of instructions) {
+    const [pipe, cycles] = uses[instruction.class]?.(instruction) ?? [];
+    if (pipe !== undefined) busy.set(pipe, (busy.get(pipe) ?? 0) + cycles!);
   }
   return [...busy].sort((a, b) => b[1] - a[1]);
 }
