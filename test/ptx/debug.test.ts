@@ -71,8 +71,8 @@ describe("print and assert in the emulator", () => {
 });
 
 describeWithAssembler("ptxas", () => {
-  it("takes print and assert", () => {
-    assemble(compilePtx(printing, { target: "sm_80" }).source);
-    assemble(compilePtx(asserting, { target: "sm_80" }).source);
+  it("takes print and assert", async () => {
+    await assemble(compilePtx(printing, { target: "sm_80" }).source);
+    await assemble(compilePtx(asserting, { target: "sm_80" }).source);
   });
 });

@@ -188,8 +188,8 @@ describe("elementwise operations in the emulator", () => {
 
 describeWithAssembler("ptxas", () => {
   for (const dtype of dtypes)
-    it(`takes every elementwise operation on ${dtype}`, () => {
-      assemble(compilePtx(kernelOf(dtype, applications(dtype)), { target: "sm_80" }).source);
+    it(`takes every elementwise operation on ${dtype}`, async () => {
+      await assemble(compilePtx(kernelOf(dtype, applications(dtype)), { target: "sm_80" }).source);
     });
 });
 

@@ -26,8 +26,12 @@ export async function ptxas(): Promise<Optional<Assembler>> {
     : { value: { path: found, version } };
 }
 
+const resources = /(\d+) bytes spill stores, (\d+) bytes spill loads[\s\S]*?Used (\d+) registers/;
+
 export interface Assembled {
   readonly cubin: Uint8Array;
+  /** Registers of a thread. */
+  readonly registers: number;
   /** Bytes of registers written to and read from local memory. */
   readonly spills: { readonly stores: number; readonly loads: number };
   /** Warnings of the assembler, one a line. */
@@ -57,10 +61,13 @@ export async function assemblePtx(
         else resolve(stderr);
       });
     });
-    const bytes = /(\d+) bytes spill stores, (\d+) bytes spill loads/.exec(messages);
+    const [, stores, loads, registers] = resources.exec(messages) ?? [];
+    if (registers === undefined)
+      throw new CompileError("PTXAS", `ptxas does not say what the kernel uses: "${messages.trim()}"`);
     return {
       cubin: fs.readFileSync(output),
-      spills: { stores: Number(bytes?.[1] ?? 0), loads: Number(bytes?.[2] ?? 0) },
+      registers: Number(registers),
+      spills: { stores: Number(stores), loads: Number(loads) },
       warnings: messages.split("\n").filter((line) => /warning/i.test(line)),
     };
   } finally {
