@@ -42,14 +42,14 @@ const low = (value: number): number => Math.fround(value - Math.fround(value));
 export function exponential(emitter: Emitter, x: Operand): Register {
   const f = floats(emitter);
   const i = integers(emitter);
-  // 1.5 · 2^23: its last mantissa bit is worth 1, so that adding it rounds and leaves n in the low bits.
-  const magic = 12582912;
+  // 1.5 · 2^23: its last mantissa bit is worth 1, so that adding it rounds and leaves n in the low bits; 127 makes n an exponent's bits.
+  const magic = 12582912 + 127;
   // n within [-126, 127]; r then takes what is beyond, to 0 or infinity.
   const inside = f("min.f32", f("max.f32", x, -87), 88);
   const rounded = f("fma.rn.f32", inside, LOG2_E, magic);
   const n = f("sub.rn.f32", rounded, magic);
   const r = f("fma.rn.f32", x, low(LOG2_E), f("fma.rn.f32", x, LOG2_E, f("neg.f32", n)));
-  const power = i("add.s32", i("shl.b32", rounded, 23), 0x3f800000);
+  const power = i("shl.b32", rounded, 23);
   return f("mul.f32", f("ex2.approx.ftz.f32", r), power);
 }
 

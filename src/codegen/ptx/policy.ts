@@ -25,6 +25,7 @@ import {
 } from "../../layout/index.ts";
 import { analyzeAxes, boundedMask, pointerAccess, viewAccess } from "../../passes/index.ts";
 import { fmaLayout, planDot, warpGrid } from "./dot-plan.ts";
+import { type Access, sharedNeighbours, tileOf } from "./neighbours.ts";
 import { scanLayout } from "./scan.ts";
 import type { TargetInfo } from "./target.ts";
 
@@ -108,28 +109,34 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
     return memoryLayouts.get(operation);
   };
   const chooseMemoryLayout = (operation: Operation): LinearLayout | undefined => {
-    const { opcode, operands, results } = operation;
+    const shape = shapeOf(
+      operation.operands[0]!.type.kind === "view" ? tileOf(operation).type : operation.operands[0]!.type,
+    );
+    if (shape.length === 0) return undefined;
+    const { axis, contiguous } = accessOf(operation);
+    const run = runOf(operation);
+    return coalesced(shape, run ? contiguous : neighboursOf(operation), axis ?? shape.length - 1, run);
+  };
+  /** A dot does not care which thread loads what. More in one row, then: in whole lines, but with fewer addresses a thread. */
+  const runOf = ({ operands, results: [result] }: Operation): number | undefined =>
+    result && isOnlyMultiplied(result) ? LINE_BYTES / elementBytes[operands[0]!.type.dtype] : undefined;
+  const accessOf = (operation: Operation): Access => {
+    const { opcode, operands } = operation;
     const dtype = operands[0]!.type.dtype;
-    // A dot does not care which thread loads what. More in one row, then: in whole lines, but with fewer addresses a thread.
-    const run = results[0] && isOnlyMultiplied(results[0]) ? LINE_BYTES / elementBytes[dtype] : undefined;
     if (opcode === "view_load" || opcode === "view_store") {
-      const tile = opcode === "view_load" ? results[0]! : operands[1]!;
-      const shape = shapeOf(tile.type);
-      if (shape.length === 0) return undefined;
       const { axis, alignment } = viewAccess(operation, analysis);
       // Where the last size is unknown the code checks it and has a version with vectors.
       const contiguous = axis === null ? 1 : Math.min(widest(dtype), Math.max(1, alignment / elementBytes[dtype]));
-      return coalesced(shape, contiguous, axis ?? shape.length - 1, run);
+      return { axis, contiguous };
     }
-    const shape = shapeOf(operands[0]!.type);
-    if (shape.length === 0) return undefined;
     const mask = opcode === "load" ? operands[1] : operands[2];
     // What a dot alone reads is copied, for which a bound makes no difference (bounded-mask.ts).
-    const bounded = run && mask ? boundedMask(mask) : undefined;
+    const bounded = runOf(operation) && mask ? boundedMask(mask) : undefined;
     const masks = bounded?.rest ?? (mask ? [mask] : []);
     const { axis, width } = pointerAccess(operands[0]!, masks, analysis);
-    return coalesced(shape, Math.min(width, widest(dtype)), axis ?? shape.length - 1, run);
+    return { axis, contiguous: Math.min(width, widest(dtype)) };
   };
+  const neighboursOf = sharedNeighbours(accessOf, usersOf);
 
   return {
     anchor(operation, primaryOf): Anchor | undefined {
