@@ -8,7 +8,7 @@ import type { AccessCount } from "./machine/access-counts.ts";
 import { Block } from "./machine/block.ts";
 import type { Launch } from "./machine/launch.ts";
 import type { Step } from "./machine/step.ts";
-import type { PtxEntry, PtxModule } from "./module.ts";
+import type { PtxEntry, PtxModule, PtxParameter } from "./module.ts";
 import { Region } from "./region.ts";
 import { type ModuleTree, parseModule, type Variable } from "./syntax/index.ts";
 import { type Translated, translateEntry } from "./translate/program.ts";
@@ -191,7 +191,7 @@ export class EmulatedGpu {
       instructions: 0,
       prints: [],
       addressOf: (region, offset) => this.#memory.baseOf(region) + offset,
-      describe: (address) => this.#memory.describe(address),
+      describe: (address) => this.#describe(address, module.entries.get(entry)!.parameters, parameters),
     };
     const worker = new Block(launch, program);
     for (let z = 0; z < grid[2]; z++)
@@ -203,6 +203,18 @@ export class EmulatedGpu {
       sharedAccesses: byLine(worker.sharedCounts, ({ least, actual }) => ({ accesses: least, wavefronts: actual })),
       globalAccesses: byLine(worker.globalCounts, ({ least, actual }) => ({ sectors: actual, leastSectors: least })),
     };
+  }
+
+  /** An address of global memory, with the parameter that points into the same allocation. */
+  #describe(address: number, declared: readonly PtxParameter[], { u8 }: Region): string {
+    const place = this.#memory.describe(address);
+    const there = this.#memory.find(address, 1);
+    const values = new DataView(u8.buffer);
+    const pointer = declared.find(
+      ({ size, offset }) =>
+        size === 8 && there && this.#memory.find(Number(values.getBigUint64(offset, true)), 1) === there,
+    );
+    return pointer === undefined || there?.label === pointer.name ? place : `${place}, of parameter ${pointer.name}`;
   }
 
   #checkLaunch(entry: PtxEntry, { grid, block, parameters }: LaunchConfiguration, sharedBytes: number): void {

@@ -4,7 +4,7 @@
  */
 import type { Region } from "../region.ts";
 import type { Block } from "./block.ts";
-import { LANES } from "./registers.ts";
+import { LANES, MAX_WARPS } from "./registers.ts";
 import type { Warp } from "./warp.ts";
 
 /** Copies that one instruction starts, one a lane. */
@@ -20,6 +20,8 @@ export class LaneCopies {
   readonly lengths = new Uint8Array(LANES);
   readonly sources = new Int32Array(LANES);
   readonly regions: Region[] = [];
+  /** What came before the copies: the times of the block's warps, as in `Clocks`. */
+  readonly began = new Uint32Array(MAX_WARPS);
 
   /** Moves the data of one lane. */
   finish(warp: Warp, lane: number): void {
@@ -29,8 +31,7 @@ export class LaneCopies {
     for (let byte = 0; byte < bytes; byte++)
       shared.u8[target + byte] = byte < length ? this.regions[lane]!.u8[source + byte]! : 0;
     shadow?.endCopy(warp, lane, target, bytes, line);
-    // The copy may have read at any time since it began, when it was checked too.
-    if (length > 0) races?.readLane(warp, this.regions[lane]!, lane, source, length, "weak", line);
+    if (length > 0) races?.finishCopy(warp, this.regions[lane]!, lane, source, length, line, this.began);
   }
 
   /** Becomes the copies of `mask` among those of `other`. */
@@ -41,6 +42,7 @@ export class LaneCopies {
     this.targets.set(other.targets);
     this.lengths.set(other.lengths);
     this.sources.set(other.sources);
+    this.began.set(other.began);
     this.regions.splice(0, LANES, ...other.regions);
   }
 }

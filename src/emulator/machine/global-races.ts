@@ -124,6 +124,28 @@ export class GlobalRaces {
     }
   }
 
+  /** A copy has read its bytes at some time since it began: what was written since then is in no order with it. */
+  finishCopy(
+    warp: Warp,
+    region: Region,
+    lane: number,
+    offset: number,
+    bytes: number,
+    line: number,
+    began: Uint32Array,
+  ): void {
+    const { clocks } = this.#block;
+    const last = (offset + bytes - 1) >> this.#shift;
+    for (let granule = offset >> this.#shift; granule <= last; granule++) {
+      const writes = this.#pagesOf(region)[granule >> PAGE_SHIFT]?.writes;
+      const at = granule & (PAGE - 1);
+      const time = writes === undefined ? 0 : writes.times[at]!;
+      if (time >= clocks.start && time > began[warpOf(writes!.who[at]!)]!)
+        this.#fault(warp, lane, region, granule, "read of", "wrote", earlierOf(writes!, at), line);
+    }
+    this.readLane(warp, region, lane, offset, bytes, "weak", line);
+  }
+
   /** Each lane of `mask` writes `bytes` bytes at its offset. What must not change what is there. */
   write(
     warp: Warp,
@@ -266,17 +288,17 @@ export class GlobalRaces {
     const step = program.steps.find((one) => one.line === otherLine);
     const thread = itsLane === SEVERAL_LANES ? undefined : block.threadIndex(other * LANES + itsLane);
     const whose = thread === undefined ? `several threads of warp ${other}` : `thread (${thread.join(", ")})`;
-    const why = inOther
-      ? "blocks are in no order, unless one releases and the other acquires (by fences and atomics)"
-      : other === warp.index
-        ? "no bar.warp.sync (__syncwarp) in between"
-        : "no barrier in between";
-    const began = line === warp.step.line ? "" : ` by the asynchronous copy that began at PTX line ${line}`;
+    const began =
+      line === warp.step.line ? "" : ` by the copy that PTX line ${line} began and that only now is waited for`;
+    let why = "with no barrier in between";
+    if (inOther) why = "and blocks are in no order, unless one releases and the other acquires (by fences and atomics)";
+    else if (began !== "") why = "while the copy was under way";
+    else if (other === warp.index) why = "with no bar.warp.sync (__syncwarp) in between";
     const address = launch.addressOf(region, granule << this.#shift);
     const from = step?.source === undefined ? "" : `, from ${step.source}`;
     const place = `${what} global memory at ${launch.describe(address)}${began}`;
-    const they = `${whose} of block (${index.join(", ")}) ${did} it at PTX line ${otherLine}: ${step?.text}${from}`;
-    warp.fault("PTX_GLOBAL_RACE", `${place}; ${they}; ${why}`, lane, address, {
+    const they = `${whose} of block (${index.join(", ")}) ${did} it (PTX line ${otherLine}: ${step?.text}${from})`;
+    warp.fault("PTX_GLOBAL_RACE", `${place}: ${they}, ${why}`, lane, address, {
       line: otherLine,
       instruction: step?.text ?? "",
       ...(step?.source !== undefined && { source: step.source }),

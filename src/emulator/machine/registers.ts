@@ -4,6 +4,8 @@
  * predicate is one word with a bit for each lane.
  */
 export const LANES = 32;
+/** Of a block. */
+export const MAX_WARPS = 32;
 export const ALL_LANES = -1;
 
 export class Registers {

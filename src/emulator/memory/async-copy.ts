@@ -49,7 +49,7 @@ function copy(decoder: Decoder, sizes: readonly number[]): Operation {
   decoder.surroundings.noteSharedWidth(4);
   return (warp, mask) => {
     const { block, registers, step } = warp;
-    const { shadow } = block;
+    const { shadow, races, clocks } = block;
     to.locate(warp, mask);
     const copies = warp.copies.start();
     const { targets, lengths, sources, regions } = copies;
@@ -78,11 +78,16 @@ function copy(decoder: Decoder, sizes: readonly number[]): Operation {
             sources[lane] = offsets[lane]!;
             regions[lane] = region;
           }
-        if (block.races)
+        if (races)
           for (let lane = 0; lane < LANES; lane++)
             if ((lanes >>> lane) & 1)
-              block.races.readLane(warp, region, lane, offsets[lane]!, lengths[lane]!, "weak", step.line);
+              races.readLane(warp, region, lane, offsets[lane]!, lengths[lane]!, "weak", step.line);
         block.countSectors(warp, lanes, offsets, bytes);
       });
+    if (races) {
+      copies.began.set(clocks.of(warp.index));
+      // What the warp does from now on may come before the copy.
+      clocks.advance(warp.index);
+    }
   };
 }

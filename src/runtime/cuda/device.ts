@@ -4,7 +4,7 @@
  */
 import type { CompiledKernel } from "../../codegen/index.ts";
 import { compile } from "../../codegen/index.ts";
-import type { LaunchReport } from "../../emulator/index.ts";
+import type { EmulatedGpuOptions, LaunchReport } from "../../emulator/index.ts";
 import type { DType } from "../../ir/index.ts";
 import { elementBytes } from "../../ir/index.ts";
 import { DeviceError, LaunchError } from "../../support/errors.ts";
@@ -23,8 +23,8 @@ import { packParameters } from "./parameters.ts";
 
 /** How a CUDA device is made. */
 export interface CudaOptions {
-  /** Run the PTX in the emulator instead of on a GPU: slow, checked. Default: false. */
-  readonly emulate?: boolean;
+  /** Run the PTX in the emulator instead of on a GPU: slow, checked; with options, checked as they say. Default: false. */
+  readonly emulate?: boolean | EmulatedGpuOptions;
   /** Which GPU of the driver. Default: 0. */
   readonly ordinal?: number;
   /** Receives what `tl.print` writes in the emulator; a GPU prints to the process's standard output. Default: `console.log`. */
@@ -39,10 +39,10 @@ export interface CudaOptions {
  */
 export async function createCudaDevice(options: CudaOptions = {}): Promise<CudaDevice> {
   const { emulate = false, ordinal = 0, onPrint = console.log, onReport } = options;
-  if (emulate) {
+  if (emulate !== false) {
     // Pages that do not ask for the emulator need not load it.
     const { EmulatedCudaGpu } = await import("./emulated-gpu.ts");
-    return new CudaDevice(new EmulatedCudaGpu(onPrint, onReport));
+    return new CudaDevice(new EmulatedCudaGpu(onPrint, onReport, emulate === true ? {} : emulate));
   }
   const library = await loadCudaLibrary();
   if ("reason" in library) {

@@ -2,7 +2,7 @@
  * @file A GPU that is emulated: the same PTX, run by `src/emulator` at once, so a launch throws what it does wrong itself. A failed
  * `tl.assert`, which in PTX is a line of printf and a trap, becomes the `ASSERT` that other backends report.
  */
-import { EmulatedGpu, type LaunchReport, PtxFault } from "../../emulator/index.ts";
+import { EmulatedGpu, type EmulatedGpuOptions, type LaunchReport, PtxFault } from "../../emulator/index.ts";
 import { DeviceError, KernelError } from "../../support/errors.ts";
 import type { CudaGpu, GpuFunction, GpuMark } from "./gpu.ts";
 
@@ -18,12 +18,17 @@ export class EmulatedCudaGpu implements CudaGpu {
   readonly name = "PTX emulator";
   readonly computeCapability = [8, 0] as const;
   readonly maxSharedMemory = MAX_SHARED_BYTES;
-  readonly #gpu = new EmulatedGpu();
+  readonly #gpu: EmulatedGpu;
   readonly #onPrint: (line: string) => void;
   readonly #onReport: (kernel: string, report: LaunchReport) => void;
   #disposed = false;
 
-  constructor(onPrint: (line: string) => void, onReport: (kernel: string, report: LaunchReport) => void = () => {}) {
+  constructor(
+    onPrint: (line: string) => void,
+    onReport: (kernel: string, report: LaunchReport) => void = () => {},
+    options: EmulatedGpuOptions = {},
+  ) {
+    this.#gpu = new EmulatedGpu(options);
     this.#onPrint = onPrint;
     this.#onReport = onReport;
   }

@@ -38,6 +38,34 @@ it("throws at the launch what the kernel does wrong, after what it printed", () 
   expect(printed).toEqual(new Array(3).fill("trusting[0,0,0] begins: 0"));
 });
 
+it("finds programs that write to one place, and says whose line and which tensor it is; a check can be left out", async () => {
+  const last = kernel({
+    name: "last",
+    params: { out: tl.pointer("i32") },
+    grid: () => [3],
+    body(p) {
+      tl.store(p.out.add(2), tl.programId(0));
+    },
+  });
+  using out = device.zeros([4], "i32");
+  let fault: unknown;
+  try {
+    device.launch(last, { out });
+  } catch (error) {
+    fault = error;
+  }
+  expect(fault).toMatchObject({
+    code: "PTX_GLOBAL_RACE",
+    place: { block: [1, 0, 0], other: { block: [0, 0, 0], source: expect.stringMatching(/emulated\.test\.ts:\d+/) } },
+  });
+  expect(String(fault)).toMatch(/byte 8 of a tensor\), of parameter \w*out/);
+
+  using trusted = await createDevice({ backend: "cuda", emulate: { checkGlobalRaces: false } });
+  using place = trusted.zeros([4], "i32");
+  trusted.launch(last, { out: place });
+  expect(await place.read()).toEqual(Int32Array.of(0, 0, 2, 0));
+});
+
 it("tells where accesses to memory conflict, by the author's line", () => {
   const strided = kernel({
     name: "strided",
