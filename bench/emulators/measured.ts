@@ -1,5 +1,6 @@
 /** @file What the suite `emulators` passes between processes. */
 import type { ProblemResult } from "../../test/kernels/clean-ptx.ts";
+import type { LaunchResult } from "../../test/ptx/both.ts";
 
 export interface EmulatorsInput {
   readonly filter: string;
@@ -10,6 +11,13 @@ export interface EmulatorsInput {
 
 /** A problem with everything that is wrong with it. */
 export type Judged = ProblemResult & { readonly faults: readonly string[] };
+
+/** Test files, with every launch and everything that is wrong with them. */
+export interface JudgedTests {
+  readonly file: string;
+  readonly launches: readonly LaunchResult[];
+  readonly faults: readonly string[];
+}
 
 export interface EmulatorsResult {
   /** Why ptxemu did not run. */

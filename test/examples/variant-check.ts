@@ -15,6 +15,7 @@ import {
 } from "../../src/kernels/index.ts";
 import { CpuDevice } from "../../src/runtime/cpu/device.ts";
 import type { Tensor } from "../../src/runtime/index.ts";
+import { ptxDevice, recordsLaunches } from "../ptx/device.ts";
 import { randomValues } from "../support/rounding.ts";
 
 export const DIM = 16;
@@ -29,7 +30,7 @@ export async function checkVariant(
   [M, N]: readonly [queries: number, keys: number],
   sees: (query: number, key: number) => boolean,
 ): Promise<void> {
-  using device = new CpuDevice();
+  using device = recordsLaunches ? await ptxDevice() : new CpuDevice();
   const c: AttentionCase & AttentionExtras = {
     batch: 1,
     queryHeads: 2,

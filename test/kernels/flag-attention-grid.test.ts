@@ -3,7 +3,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { CpuDevice } from "../../src/runtime/cpu/device.ts";
-import { createDevice } from "../../src/runtime/index.ts";
+import { ptxDevice } from "../ptx/device.ts";
 import { gridFamilies, gridUnits } from "./flag-attention-grid.ts";
 
 /** What the parametrised tests of the original multiply up to, by family. */
@@ -55,7 +55,7 @@ describe("FlagAttention's grids", () => {
   });
 
   it.each(sample(193))("%s as PTX for sm_80 in the emulator", async (_, unit) => {
-    using device = await createDevice({ backend: "cuda", emulate: true });
+    using device = await ptxDevice();
     await expectWithinRule(await unit.run(device));
   });
 });

@@ -1,7 +1,8 @@
 /** Variants and packed queries over paged caches, a sample of the cases, as PTX in the package's emulator, with the block sizes that ship for CUDA. */
-import { createDevice } from "../../src/runtime/index.ts";
+
+import { ptxDevice } from "../ptx/device.ts";
 import { describePagedVariants } from "./paged-variants-conformance.ts";
 
-const device = await createDevice({ backend: "cuda", emulate: true });
+const device = await ptxDevice();
 
 describePagedVariants("PTX for sm_80", () => device, { every: 3, randomRuns: 2 });

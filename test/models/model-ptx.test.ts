@@ -2,7 +2,7 @@
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { loadAquila2 } from "../../src/models/aquila2/index.ts";
-import { createDevice } from "../../src/runtime/index.ts";
+import { ptxDevice } from "../ptx/device.ts";
 import { fixtureDirectory } from "./files.ts";
 import { goldenLogits } from "./golden.ts";
 
@@ -13,7 +13,7 @@ const largestDifference = (a: ArrayLike<number>, b: ArrayLike<number>): number =
   Array.from(a).reduce((largest, value, i) => Math.max(largest, Math.abs(value - b[i]!)), 0);
 
 test("the golden logits of the shortest prompt", async () => {
-  using device = await createDevice({ backend: "cuda", emulate: true });
+  using device = await ptxDevice();
   using model = await loadAquila2(fileURLToPath(fixtureDirectory), { device });
   const { ids, logits } = (await goldenLogits()).reduce((a, b) => (b.ids.length < a.ids.length ? b : a));
   expect(largestDifference(await model.logits(ids), logits)).toBeLessThanOrEqual(logitTolerance);

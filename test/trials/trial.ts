@@ -7,6 +7,7 @@ import { compile } from "../../src/codegen/index.ts";
 import type { KernelDefinition, Specialization } from "../../src/dsl/index.ts";
 import type { Tensor } from "../../src/runtime/index.ts";
 import { createDevice, type Device } from "../../src/runtime/index.ts";
+import { ptxDevice } from "../ptx/device.ts";
 import { instructionsOfLoops } from "../ptx/loops.ts";
 import { type FloatDType, randomValues } from "../support/rounding.ts";
 
@@ -19,7 +20,7 @@ export function onEveryTarget(suite: (device: Device) => void): void {
   for (const [name, make] of [
     ["the interpreter", () => createDevice({ backend: "cpu" })],
     ["WebGPU, SwiftShader", () => createDevice({ backend: "webgpu", adapter: "swiftshader" })],
-    ["PTX in the emulator", () => createDevice({ backend: "cuda", emulate: true })],
+    ["PTX in the emulator", ptxDevice],
   ] as const)
     describe(name, async () => {
       const device = await make();
