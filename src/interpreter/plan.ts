@@ -2,7 +2,7 @@
  * @file Turns a kernel into steps, once: every value gets its typed array, every operation a closure over the arrays of its operands
  * and results. Running a program is then running the steps. Control flow is here too, since it owns blocks.
  */
-import type { Block, Opcode, Operation, Value } from "../ir/index.ts";
+import { type Block, conditionOf, type Opcode, type Operation, type Value } from "../ir/index.ts";
 import { arrayFor, copyArray, type TileArray } from "./arrays.ts";
 import { bitcast, cast } from "./casts.ts";
 import { assert, print } from "./debugging.ts";
@@ -151,6 +151,8 @@ export class Planner {
     this.#assign(carried, operation.operands.slice(3), parent.steps);
     const body = this.block(block, carried);
     parent.inner.push(body);
+    const condition = conditionOf(operation);
+    const again = condition && this.array(condition);
     const machine = this.#machine;
     parent.steps.push(() => {
       const [first, end, increment] = [from![0] as number, to![0] as number, step![0] as number];
@@ -159,6 +161,7 @@ export class Planner {
       for (let i = first; i < end; i += increment) {
         induction[0] = i;
         body.run();
+        if (again && !again[0]) break;
       }
     });
   }

@@ -653,7 +653,7 @@ const table = {
   // --- control ----------------------------------------------------------------------------------------------------------------
   loop: {
     summary:
-      "for (i = from; i < to; i += step) with carried values. The block takes (i, ...carried) and yields the next ones; the results are the last ones",
+      "for (i = from; i < to; i += step) with carried values. The block takes (i, ...carried) and yields the next ones, and then, if it likes, a bool: where that is false, no turn follows. The results are the last ones",
     operands: ["from", "to", "step", "initial..."],
     attributes: {},
     effect: "control",
@@ -665,7 +665,9 @@ const table = {
         [tileType("i32"), ...initial],
         "the parameters of a loop's block",
       );
-      checkSameTypes(yieldedTypes(blocks[0]), initial, "the values yielded by a loop");
+      const yielded = yieldedTypes(blocks[0]);
+      const conditional = yielded.length === initial.length + 1 ? [tileType("bool")] : [];
+      checkSameTypes(yielded, [...initial, ...conditional], "the values yielded by a loop");
       return initial;
     },
   },

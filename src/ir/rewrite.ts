@@ -31,8 +31,11 @@ export type RewriteOperation = (
   context: RewriteContext,
 ) => readonly Value[] | undefined;
 
-/** The values that a block of `loop` or `if` yields. */
+/** The values that a block of `loop` or `if` yields; of a loop with a condition the last one is that. */
 export const yieldedValues = (block: Block): readonly Value[] => block.operations.at(-1)!.operands;
+
+/** What a loop's block yields besides the next carried values: whether another turn may follow; undefined where only the index decides. */
+export const conditionOf = (loop: Operation): Value | undefined => yieldedValues(loop.blocks[0]!)[loop.results.length];
 
 export function rewriteKernel(kernel: Kernel, rewrite: RewriteOperation): Kernel {
   const builder = new Builder();

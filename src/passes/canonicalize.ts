@@ -47,8 +47,9 @@ function canonicalizeLoop(
       return inlineBlock(operation, 0, [operands[0]!, ...initial], context);
   }
   const block = operation.blocks[0]!;
-  const changes = yieldedValues(block).map(
-    (value, i) => value !== block.parameters[i + 1] && value !== operation.operands[i + 3],
+  const yielded = yieldedValues(block);
+  const changes = initial.map(
+    (_, i) => yielded[i] !== block.parameters[i + 1] && yielded[i] !== operation.operands[i + 3],
   );
   return changes.includes(false) ? rebuildLoop(operation, operands, changes, initial, context) : undefined;
 }

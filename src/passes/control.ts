@@ -62,7 +62,8 @@ export function inlineBlock(
 }
 
 function yieldKept({ operands, location }: Operation, keep: readonly boolean[], context: RewriteContext): void {
-  const values = operands.filter((_, i) => keep[i]).map(context.get);
+  // The condition of a loop comes after them.
+  const values = operands.filter((_, i) => keep[i] ?? true).map(context.get);
   context.builder.append(makeOperation("yield", values, {}, { location }));
 }
 

@@ -4,6 +4,7 @@
  */
 import {
   type Block,
+  conditionOf,
   type Kernel,
   type Operation,
   ops,
@@ -55,12 +56,14 @@ function neededValues(kernel: Kernel): Needed {
     values.add(value);
     pending.push(value);
   };
-  /** An operation that stays keeps its operands, and what decides whether it runs; of a loop, not the carried values. */
+  /** An operation that stays keeps its operands, and what decides whether and how often it runs; of a loop, not the carried values. */
   const needOperation = (operation: Operation, parent: Operation | undefined): void => {
     if (operations.has(operation)) return;
     operations.add(operation);
     const always = operation.opcode === "loop" ? 3 : operation.opcode === "yield" ? 0 : operation.operands.length;
     for (const operand of operation.operands.slice(0, always)) needValue(operand);
+    const condition = operation.opcode === "loop" ? conditionOf(operation) : undefined;
+    if (condition) needValue(condition);
     if (parent) needOperation(parent, parents.get(blockOf.get(parent)!));
     for (const block of operation.blocks) needOperation(block.operations.at(-1)!, operation);
   };

@@ -4,7 +4,7 @@
  * address follows from the loop's index and what is known before the loop, and where the loop does not write what is loaded. An address
  * may also depend on *lookups*, loads whose own address follows from the index: the entries of a table that says where the tile lies.
  */
-import { type Block, type Operation, ops, shapeOf, type Value } from "../ir/index.ts";
+import { type Block, conditionOf, type Operation, ops, shapeOf, type Value } from "../ir/index.ts";
 import { writesOf } from "./effects.ts";
 import { constantOf } from "./fold.ts";
 
@@ -34,6 +34,8 @@ export interface PrefetchOptions {
 
 /** The loads of the loop's own block that can be made ahead, in order. */
 export function findPrefetches(loop: Operation, options: PrefetchOptions): Prefetch[] {
+  // Which turn is the last is not known ahead; what the next ones would load may not exist.
+  if (conditionOf(loop)) return [];
   const block = loop.blocks[0]!;
   const candidates = block.operations.filter(
     ({ opcode, results }) => (opcode === "view_load" || opcode === "load") && shapeOf(results[0]!.type).length > 0,

@@ -3,6 +3,36 @@ import { describe, expect, it } from "vitest";
 import { kernel, type Scalar, tl } from "../../src/dsl/index.ts";
 import { errorOf, expectError, runOn, text, textOf } from "./trace.ts";
 
+describe("tl.while", () => {
+  it("is a loop that asks before the first turn and after each", () => {
+    expect(
+      textOf((p) => {
+        tl.while(
+          { n: p.n },
+          ({ n }) => n.gt(1),
+          ({ n }) => ({ n: n.shr(1) }),
+          { most: 10 },
+        );
+      }),
+    ).toBe(text`
+      %0 = constant 10 : i32
+      %1 = constant 0 : i32
+      %2 = constant 1 : i32
+      %3 = compare %n, %2 {predicate = "gt"} : bool
+      %4 = select %3, %0, %1 : i32
+      %5 = constant 0 : i32
+      %6 = constant 1 : i32
+      %n#1 = loop %turn = %5 to %4 step %6 with (%n#2 = %n) {
+        %7 = constant 1 : i32
+        %8 = shr %n#2, %7 : i32
+        %9 = constant 1 : i32
+        %10 = compare %8, %9 {predicate = "gt"} : bool
+        yield %8, %10
+      }
+    `);
+  });
+});
+
 describe("tl.loop", () => {
   it("carries named values and keeps the author's name of the index", () => {
     expect(

@@ -416,6 +416,13 @@ describe("control", () => {
     );
     expect(infer("loop", "i32, i32, i32", [block("i32", "")])).toBe("");
   });
+  test("a loop may yield a condition after its carried values", () => {
+    expect(infer("loop", "i32, i32, i32, f32", [block("i32, f32", "f32, bool")])).toBe("f32");
+    expect(infer("loop", "i32, i32, i32", [block("i32", "bool")])).toBe("");
+    refuses("loop", "i32, i32, i32", [block("i32", "tile<4xbool>")], "TYPE_MISMATCH");
+    refuses("loop", "i32, i32, i32", [block("i32", "i32")], "TYPE_MISMATCH");
+    refuses("loop", "i32, i32, i32, f32", [block("i32, f32", "f32, bool, bool")], "TYPE_MISMATCH");
+  });
   test("loop: bounds, parameters and yield must fit", () => {
     refuses("loop", "i32, i64, i32", [block("i32", "")], "TYPE_MISMATCH");
     refuses("loop", "i32, i32", [block("i32", "")], "OPERAND_COUNT");

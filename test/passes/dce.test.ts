@@ -108,6 +108,24 @@ test("unused results of an if, through nested blocks", () =>
      store %p, %a`,
   ));
 
+test("a loop with a write keeps the condition on which it goes on, and what that is made of", () =>
+  becomes(
+    `%zero = constant 0 : i32
+     %a, %b = loop %j = %zero to %i step %i with (%g = %x, %d = %x) {
+       %e = neg %g : f32
+       %f = compare %e, %x {predicate = "lt"} : bool
+       store %p, %x
+       yield %e, %d, %f
+     }`,
+    `%zero = constant 0 : i32
+     %a = loop %j = %zero to %i step %i with (%g = %x) {
+       %e = neg %g : f32
+       %f = compare %e, %x {predicate = "lt"} : bool
+       store %p, %x
+       yield %e, %f
+     }`,
+  ));
+
 test("an if with a write keeps its condition", () =>
   becomes(
     `%d = not %c : bool

@@ -344,10 +344,8 @@ class KernelGenerator {
         });
         inside?.();
         const yields = this.#fill(carried, initial);
-        b.create(
-          "yield",
-          yields.map((item) => item.value),
-        );
+        const condition = this.#tape.next(3) === 2 ? [values.get("bool", []).value] : [];
+        b.create("yield", [...yields.map((item) => item.value), ...condition]);
       }),
     );
     const bounds = [b.constant(from, "i32"), to, b.constant(step, "i32")];

@@ -6,7 +6,7 @@
  * a carried tile first gets one register for each base, its elements keep their constants, and what is known of the base's
  * divisibility is assumed to stay. If what the body yields turns out otherwise, the body is made again with less assumed.
  */
-import type { Block, Operation, Value } from "../../ir/index.ts";
+import { type Block, conditionOf, type Operation, type Value } from "../../ir/index.ts";
 import { planReduction, type ReductionPlan } from "../../layout/index.ts";
 import { findPartialSums } from "../../passes/index.ts";
 import {
@@ -110,6 +110,7 @@ export function lowerLoop(lowering: Lowering, loop: Operation): void {
     const plan = sums.get(i);
     return plan ? partsOfTile(emitter, asPart(emitter, lowering.tile(value), plan)) : partsOf(lowering, value);
   });
+  const condition = conditionOf(loop);
   const name = emitter.uniqueName(body.parameters[0]!.name ?? "i");
   const names = body.parameters.slice(1).map(({ name: own }) => (own ? emitter.uniqueName(own) : undefined));
   const pipeline = openPipeline(lowering, loop, { from: from!, to: to!, step: step! });
@@ -137,14 +138,15 @@ export function lowerLoop(lowering: Lowering, loop: Operation): void {
         const next = carried.map((own, i) => nextSlots(emitter, own, partsOf(lowering, yielded[i]!)));
         holds = next.every((values) => values !== undefined);
         if (!holds) return;
-        assign(
-          emitter,
-          carried.flatMap(({ slots }) => slots),
-          next.flatMap((values) => values!),
-        );
+        const slots = carried.flatMap(({ slots: own }) => own);
+        const values = next.flatMap((own) => own!);
+        const goesOn = condition && conditionSlot(emitter);
+        if (goesOn) assign(emitter, [...slots, goesOn], [...values, lowering.scalar(condition!)]);
+        else assign(emitter, slots, values);
         pipeline?.advance();
         emitter.emit("add.s32", [index, index, operandOf(emitter, step!, "i32")]);
         again = emitter.op("pred", "setp.lt.s32", index, operandOf(emitter, to!, "i32"));
+        if (goesOn) again = emitter.op("pred", "and.pred", again, goesOn.register);
       },
       containsLoop(body) ? "outer" : "innermost",
     );
@@ -181,6 +183,14 @@ export function lowerLoop(lowering: Lowering, loop: Operation): void {
     return;
   }
 }
+
+/** Where a loop keeps whether another turn may follow, while the carried values change of which that may be made. */
+const conditionSlot = (emitter: Emitter): Slot => ({
+  kind: "bool",
+  register: emitter.register("pred"),
+  initial: true,
+  members: [],
+});
 
 const containsLoop = (block: Block): boolean =>
   block.operations.some(({ opcode, blocks }) => opcode === "loop" || blocks.some(containsLoop));

@@ -32,7 +32,8 @@ export function findRoots(kernel: Kernel): MemoryRoots {
           roots.set(parameter, guess[i]!);
         });
         visitBlock(body!);
-        const next = body!.operations.at(-1)!.operands.map((value, i) => join(guess[i]!, rootOf(value)));
+        const yielded = body!.operations.at(-1)!.operands;
+        const next = guess.map((root, i) => join(root, rootOf(yielded[i]!)));
         settled = next.every((root, i) => root === guess[i] || !isAddress(initial[i]!));
         guess = next;
       }

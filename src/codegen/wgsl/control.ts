@@ -2,7 +2,7 @@
  * @file Walks a block: virtual operations wait for their users, anchors are carried out one after the other, roots join groups. Loops and
  * branches become `for` and `if`; what they carry lives in variables and arrays that are assigned at their end.
  */
-import { type Block, type Operation, ops, shapeOf, type Value } from "../../ir/index.ts";
+import { type Block, conditionOf, type Operation, ops, shapeOf, type Value } from "../../ir/index.ts";
 import { terminator } from "../access.ts";
 import { atomicRoot, finishAtomic } from "./atomics.ts";
 import { debugRoot } from "./debug.ts";
@@ -145,6 +145,7 @@ function emitLoop(generator: Generator, loop: Operation): void {
   const body = loop.blocks[0]!;
   const [from, to, step, ...initial] = loop.operands;
   const [variable, ...parameters] = body.parameters;
+  const condition = conditionOf(loop);
   groups.flushAll();
   writer.source(loop.location);
   const bounds = [from!, to!, step!].map((bound) => uniformScalar(generator, bound));
@@ -166,8 +167,17 @@ function emitLoop(generator: Generator, loop: Operation): void {
     };
     generator.variables.keep(variable!, counterStorage);
     for (const [i, parameter] of parameters.entries()) bindPlace(generator, parameter, places[i]!, writer.depth);
-    const assign = () => assignAll(generator, terminator(body).operands, places, parameters);
-    emitBlock(generator, body, assign, { parameters, places, body });
+    emitBlock(
+      generator,
+      body,
+      () => {
+        // Before the carried values change, of which it may be made.
+        const again = condition && uniformScalar(generator, condition);
+        assignAll(generator, terminator(body).operands.slice(0, places.length), places, parameters);
+        if (again) writer.nest(`if (!(${again}))`, () => writer.line("break;"));
+      },
+      { parameters, places, body },
+    );
   });
   for (const [i, result] of loop.results.entries()) bindPlace(generator, result, places[i]!, writer.depth);
 }

@@ -7,7 +7,7 @@ import { describeArgument, type Handle } from "../handle.ts";
 import { indexValue } from "../operands.ts";
 import { Pointer, pointerOf } from "../pointer.ts";
 import { operandOf, type Scalar, Tile, tileOf, tileValue } from "../tile.ts";
-import { currentTrace, emitOperation, fail, nameValue } from "../trace-context.ts";
+import { currentTrace, emit, emitOperation, fail, nameValue } from "../trace-context.ts";
 import type { DTypeLike, Shape } from "../types.ts";
 import type { Index } from "../view.ts";
 
@@ -58,8 +58,13 @@ const handleOf = (value: Value): Handle => (value.type.kind === "pointer" ? poin
 const stateOf = (names: readonly string[], values: readonly Value[]): Record<string, Handle> =>
   Object.fromEntries(names.map((name, i) => [name, handleOf(values[i]!)]));
 
-/** Yields `next` from the open block, field by field as `expected`. */
-function yieldState(next: unknown, expected: readonly (readonly [string, Value])[], what: string, other: string): void {
+/** The values of `next`, field by field as `expected`. */
+function fieldsOf(
+  next: unknown,
+  expected: readonly (readonly [string, Value])[],
+  what: string,
+  other: string,
+): readonly Value[] {
   const given = new Map(next === undefined && expected.length === 0 ? [] : stateValues(next, what));
   const values = expected.map(([name, { type }]) => {
     const value = given.get(name);
@@ -71,7 +76,7 @@ function yieldState(next: unknown, expected: readonly (readonly [string, Value])
   for (const name of given.keys())
     if (!expected.some(([known]) => known === name))
       fail("STATE_FIELD", `${what} has "${name}", which ${other} lacks: add it there too`);
-  emitOperation("yield", values);
+  return values;
 }
 
 /**
@@ -90,6 +95,22 @@ export function loop<S extends State>(
   state: S,
   body: (i: Scalar<"i32">, state: S) => NextState<S>,
 ): S {
+  return makeLoop(range, state, body, { index: firstParameterName(body) });
+}
+
+interface LoopDetails<S> {
+  /** The name of the loop's index. */
+  readonly index: string;
+  /** Whether another turn follows a state. */
+  readonly condition?: (state: S) => Value;
+}
+
+function makeLoop<S extends State>(
+  range: LoopRange,
+  state: S,
+  body: (i: Scalar<"i32">, state: S) => NextState<S>,
+  { index: indexName, condition }: LoopDetails<S>,
+): S {
   if (range?.to === undefined) fail("LOOP", "a loop needs its end: tl.loop({ to: n }, state, body)");
   if (typeof range.step === "number" && range.step <= 0)
     fail("LOOP", `the step of a loop must be positive, got ${range.step}`);
@@ -98,11 +119,18 @@ export function loop<S extends State>(
   const bounds = [bound(range.from ?? 0, "from"), bound(range.to, "to"), bound(range.step ?? 1, "step")];
   const initial = stateValues(state, "the state of the loop");
   const names = initial.map(([name]) => name);
-  const index = blockParameter(tileType("i32"), firstParameterName(body));
+  const index = blockParameter(tileType("i32"), indexName);
   const carried = initial.map(([name, value]) => blockParameter(value.type, name));
   const block = currentTrace("loop").region("a loop's body", [index, ...carried], () => {
     const next = body(tileOf(index), stateOf(names, carried) as S);
-    yieldState(next, initial, "the state that the loop's body returns", "the state that the loop starts with");
+    const fields = fieldsOf(
+      next,
+      initial,
+      "the state that the loop's body returns",
+      "the state that the loop starts with",
+    );
+    const again = condition && [condition(stateOf(names, fields) as S)];
+    emitOperation("yield", [...fields, ...(again ?? [])]);
   });
   for (const [name, value] of initial) nameValue(value, name);
   const operation = emitOperation(
@@ -112,6 +140,49 @@ export function loop<S extends State>(
     { blocks: [block], names },
   );
   return stateOf(names, operation.results) as S;
+}
+
+/** Options of `while`. */
+export interface WhileOptions {
+  /** After so many turns it ends in any case: a number or an i32 scalar. Default 2^31 - 1. */
+  readonly most?: Index;
+}
+
+/**
+ * A loop that goes on as long as a condition on its state is true: `while (condition(state)) state = body(state, turn)`. Where the number
+ * of turns is known before the first, `loop` is faster: what it loads can be copied ahead. A program that waits in it for another one needs
+ * that one to run at the same time, which only CUDA promises (and only for as many programs as the GPU holds).
+ *
+ * ```ts
+ * const { x } = tl.while({ x, error }, (s) => s.error.gt(1e-6), (s) => newton(s.x), { most: 50 });
+ * ```
+ *
+ * @param state The named values before the first turn, as in `loop`.
+ * @param condition A bool scalar; traced twice. To ask of all elements of a tile: `tl.any(...)`, `tl.all(...)`.
+ * @param body Gives the state after a turn; `turn` counts from 0.
+ * @returns The first state for which the condition is false, or the one after `most` turns.
+ * @throws TraceError as `loop`; `CONDITION` (the condition is no bool scalar).
+ */
+function repeat<S extends State>(
+  state: S,
+  condition: (state: S) => Scalar<"bool">,
+  body: (state: S, turn: Scalar<"i32">) => NextState<S>,
+  { most = 2 ** 31 - 1 }: WhileOptions = {},
+): S {
+  const what = "the condition of tl.while";
+  const asked = (current: S): Value => {
+    const answer: unknown = condition(current);
+    if (typeof answer === "boolean") fail("CONDITION", `${what} is known while tracing: it must depend on the state`);
+    const value = tileValue(answer, what);
+    if (!sameType(value.type, tileType("bool")))
+      fail("CONDITION", `${what} must be a bool scalar, got ${typeToString(value.type)}: use tl.any or tl.all`);
+    return value;
+  };
+  stateValues(state, "the state of the loop");
+  const limit = indexValue(operandOf(most, "most of tl.while"), "most of tl.while");
+  const none = indexValue(0, "most of tl.while");
+  const to = tileOf(emit("select", [asked(state), limit, none]));
+  return makeLoop({ to }, state, (turn, current) => body(current, turn), { index: "turn", condition: asked });
 }
 
 /** What the else arm must be: it may be missing only where the then arm gives nothing. */
@@ -157,11 +228,17 @@ function branch<R extends State | void>(condition: Scalar<"bool">, then: () => R
       `the first arm of tl.if returns ${fields.map(([name]) => `"${name}"`).join(", ")}, so a second arm must too`,
     );
   const second = trace.region("an arm of tl.if", [], () => {
-    yieldState(otherwise?.(), fields, "what the second arm of tl.if returns", "what the first arm returns");
+    const values = fieldsOf(
+      otherwise?.(),
+      fields,
+      "what the second arm of tl.if returns",
+      "what the first arm returns",
+    );
+    emitOperation("yield", values);
   });
   const names = fields.map(([name]) => name);
   const operation = emitOperation("if", [chosen], {}, { blocks: [first, second], names });
   return (fields.length === 0 ? undefined : stateOf(names, operation.results)) as R;
 }
 
-export { branch as if };
+export { branch as if, repeat as while };
