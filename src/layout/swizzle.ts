@@ -17,6 +17,8 @@ export interface SwizzleChoice {
   elementBytes: number;
   /** The widest access, in bytes; 16 by default. */
   maxBytes?: number;
+  /** Whether the writer's vectors stay whole where the reader takes less of them at a time. False by default. */
+  whole?: boolean;
 }
 
 /**
@@ -24,23 +26,28 @@ export interface SwizzleChoice {
  * conflicts, where there is such a layout; else as few as its construction finds.
  */
 export function chooseSwizzle(choice: SwizzleChoice): LinearLayout {
-  const { writer, reader, elementBytes, maxBytes = 16 } = choice;
+  const { writer, reader, elementBytes, maxBytes = 16, whole = false } = choice;
   const toWriter = repackColumns(reader.outs, writer.outs);
   const basesOf = (layout: LinearLayout, input: string): number[] =>
     layout.basesOf(input).map((basis) => (layout === reader ? applyColumns(toWriter, basis) : basis));
   const bits = writer.outBits;
   const everything = Array.from({ length: bits }, (_, bit) => 1 << bit);
 
-  // 1. The vector: what both hold in the registers of one thread, in the reader's order.
+  // 1. The vector: what both hold in the registers of one thread, in the reader's order; the whole of the writer's, if it is to be whole.
   const written = basesOf(writer, REGISTER);
   const read = basesOf(reader, REGISTER);
   const writerSpan = new Span(written);
   const shared = [...read.filter((basis) => writerSpan.contains(basis)), ...intersectSpans(written, read)];
-  const vector = extendBasis([], shared).slice(0, Math.max(0, log2(maxBytes / elementBytes)));
+  const widest = Math.max(0, log2(maxBytes / elementBytes));
+  const writers = extendBasis([], written).slice(0, widest);
+  const candidatesOfBoth = whole ? shared.filter((basis) => new Span(writers).contains(basis)) : shared;
+  const both = extendBasis([], candidatesOfBoth).slice(0, widest);
+  const vector = whole ? extendBasis([], [...both, ...writers]) : both;
   const vectorBytes = elementBytes << vector.length;
 
   // 2. The rest of a 4-byte word, when vectors are smaller: lanes that share a word do not conflict. Best lanes of both.
-  const lanes = [basesOf(writer, LANE), basesOf(reader, LANE)].map((list) => list.slice(0, lanesOfPass(vectorBytes)));
+  const passes = [lanesOfPass(vectorBytes), lanesOfPass(elementBytes << both.length)];
+  const lanes = [basesOf(writer, LANE), basesOf(reader, LANE)].map((list, i) => list.slice(0, passes[i]));
   const wordBits = Math.max(0, log2(4 / vectorBytes));
   const together = [...intersectSpans(lanes[0], lanes[1]), ...lanes[1], ...lanes[0], ...everything];
   const low = [...vector, ...extendBasis(vector, together).slice(0, wordBits)];

@@ -2,7 +2,12 @@
 import { expect, it } from "vitest";
 import { cleanProblems, faultsOf, runClean, titleOf } from "./clean-ptx.ts";
 
-const chosen = ["attention bf16 D=128 causal", "rotated piecewise f16 D=64", "paged, chunks f16 D=128 causal"];
+const chosen = [
+  "attention bf16 D=128 causal",
+  "rotated piecewise f16 D=64",
+  "paged, chunks f16 D=128 causal",
+  "paged, ALiBi, bias f16 D=64",
+];
 
 it.each(chosen)("%s", async (title) => {
   const result = await runClean(cleanProblems.find((problem) => titleOf(problem) === title)!);

@@ -263,6 +263,24 @@ describe("the chosen swizzle", () => {
     expect(sharedVectorWidth(rows, same, { elementBytes: 2 })).toBe(8);
   });
 
+  it("keeps the writer's vectors whole if told, though the reader takes them in parts", () => {
+    for (const shape of [
+      [16, 128],
+      [64, 64],
+      [128, 16],
+    ]) {
+      const writer = defaultBlocked({ shape, contiguous: 4 });
+      const warpsPerCta = shape[0]! >= 64 ? [4, 1] : [1, 4];
+      const reader = mmaLayout({ instruction: "m16n8k16", role: "accumulator", shape, warpsPerCta });
+      const shared = chooseSwizzle({ writer, reader, elementBytes: 4, whole: true });
+      expect(shared.isBijective()).toBe(true);
+      const widths = [writer, reader].map((layout) => sharedVectorWidth(layout, shared, { elementBytes: 4 }));
+      expect(widths).toEqual([4, 2]);
+      for (const [i, layout] of [writer, reader].entries())
+        expect(bankConflicts(layout, shared, { elementBytes: 4, width: widths[i]! }).conflicts).toBe(0);
+    }
+  });
+
   it("is always a bijection, and its conflict count is what a simulation says", () => {
     fc.assert(
       fc.property(
@@ -272,6 +290,7 @@ describe("the chosen swizzle", () => {
         (writer, reader, elementBytes) => {
           fc.pre(writer.sizeOf("lane") <= 32 && reader.sizeOf("lane") <= 32);
           free(writer, reader, elementBytes);
+          expect(chooseSwizzle({ writer, reader, elementBytes, whole: true }).isBijective()).toBe(true);
         },
       ),
       { numRuns: 60 },

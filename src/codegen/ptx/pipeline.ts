@@ -12,7 +12,7 @@
  * barrier, a turn. What the copies need of memory to know their addresses is loaded one turn before (lookups.ts).
  */
 import { type Operation, shapeOf, type Value } from "../../ir/index.ts";
-import { conversionBetween, type LinearLayout, layoutOfTranspose } from "../../layout/index.ts";
+import { chooseSwizzle, conversionBetween, type LinearLayout, layoutOfTranspose } from "../../layout/index.ts";
 import { findPrefetches, type Prefetch } from "../../passes/index.ts";
 import { bytesOf } from "./access.ts";
 import {
@@ -131,14 +131,19 @@ function describe(lowering: Lowering, loop: Operation, prefetch: Prefetch, range
   // Exchanging what addresses are made of would take more barriers than the pipeline saves.
   if (prefetch.slice.some((operation) => exchanges(lowering, operation))) return undefined;
   const lookups = new Lookups(lowering, loop.blocks[0]!.parameters[0]!, [prefetch], range.from);
-  // Laid out for who reads, so that no reads conflict. What passes registers is read but once: then for whoever copies, if that is wider.
-  const readers = [readerLayout(lowering, prefetch), ...(prefetch.direct ? [] : [layout])];
+  // Laid out for who reads, so that no reads conflict. What passes registers is read but once: then in vectors of whoever copies, if those are wider.
+  const reader = readerLayout(lowering, prefetch);
+  const memories = [stagedMemory(kind, layout, reader)];
+  if (!prefetch.direct)
+    memories.push(
+      chooseSwizzle({ writer: layout, reader, elementBytes: bytesOf(kind), whole: true }),
+      stagedMemory(kind, layout, layout),
+    );
   let best: Pick<Candidate, "pieces" | "bounded" | "memory"> | undefined;
   for (const bounded of [false, true])
-    for (const reader of readers) {
+    for (const memory of memories) {
       if (best?.pieces.every(({ bytes }) => bytes === emitter.target.maxVectorBytes)) break;
       const source = sourceAt(lowering, loop, prefetch, range.from, lookups.now, { bounded });
-      const memory = stagedMemory(kind, layout, reader);
       const pieces = source && planCopy(emitter, source, layout, memory);
       if (pieces && !(best && best.pieces.length <= pieces.length)) best = { pieces, bounded, memory };
     }
