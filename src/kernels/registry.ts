@@ -1,7 +1,7 @@
 /** @file The kernels of the library by name, for the command line and for tools that compile them all. */
 import type { KernelDefinition, Specialization } from "../dsl/index.ts";
 import { adamWKernel, adamWMasterKernel } from "./adamw/kernel.ts";
-import { attentionBackwardStatistics } from "./attention/backward.ts";
+import { attentionBackwardDelta, attentionBackwardStatistics } from "./attention/backward.ts";
 import { attentionBiasGradient } from "./attention/bias-gradient.ts";
 import { appendToCacheKernel, copyPagesKernel } from "./attention/cache-kernels.ts";
 import { dense } from "./attention/dense.ts";
@@ -69,12 +69,16 @@ const wide = { NUM_WARPS: 8 };
 /** The same with two terms. */
 const wideTerms = { NUM_WARPS: 8, BLOCK_M: 32 };
 
+/** Blocks of which many do nothing. */
+const fewRows = { NUM_WARPS: 8, BLOCK_M: 32 };
+
 /** A decoding step: the query heads of a group in one tile. */
 const decoding = { BLOCK_M: 16, PACK_HEADS: true };
 
 export const libraryKernels: Readonly<Record<string, LibraryKernel>> = Object.fromEntries([
   entry(attentionForwardKernel, "memory-efficient attention, forward"),
   entry(attentionBackwardStatistics, "what attention's backward kernels need of each row"),
+  entry(attentionBackwardDelta(dense), "a part of that, more exactly for queries of few keys", { T: "f16" }, fewRows),
   entry(attentionBackwardQueriesKernel, "memory-efficient attention, gradient of the queries", { T: "f16" }, wide),
   entry(attentionBackwardKeysKernel, "memory-efficient attention, gradients of keys and values", { T: "f16" }, wide),
   entry(attentionTotalKernel, "the attention that each key gets from all queries"),

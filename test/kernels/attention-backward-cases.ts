@@ -58,6 +58,10 @@ export const gradientCases: readonly GradientCase[] = [
   // Dropout.
   make({ dropout: 0.5, queries: 33, keys: 40, batch: 2, queryHeads: 6, keyHeads: 2 }),
   make({ dropout: 0.8, queries: 70, keys: 66, dtype: "f16", causal: false }),
+  // Queries of few keys, among more that see none: FlagAttention's 10006 x 10, shorter. And many.
+  make({ dtype: "f16", magnitude: 3, queries: 60, keys: 6, headDim: 128 }),
+  make({ dtype: "f16", magnitude: 3, queries: 334, keys: 10, headDim: 128, queryHeads: 1, keyHeads: 1 }),
+  make({ dtype: "f16", magnitude: 2, queries: 300, keys: 300, headDim: 64, queryHeads: 1, keyHeads: 1 }),
 ];
 
 /** PiecewiseAttention. */
@@ -79,6 +83,7 @@ export const piecewiseCases: readonly GradientCase[] = [
   make({ threshold: 10, headDim: 80, valueDim: 96, queries: 20, keys: 40, dtype: "f16" }),
   make({ threshold: 10, headDim: 128, queries: 20, keys: 24, dtype: "bf16" }),
   make({ threshold: 16, dropout: 0.5, queries: 33, keys: 40, queryHeads: 4, keyHeads: 2 }),
+  make({ threshold: 2, dropout: 0.3, dtype: "f16", magnitude: 3, queries: 60, keys: 6 }),
 ];
 
 export const titleOf = (c: GradientCase): string =>

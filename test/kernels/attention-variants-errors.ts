@@ -88,8 +88,8 @@ export function runOperators(
   return { ...forward, ...gradients } as unknown as Record<string, Tensor>;
 }
 
-/** The same by the reference, exactly and as computed naively in the dtype. */
-function expectedOf(c: VariantCase, inputs: Inputs) {
+/** The problem and the inputs of a case as the reference takes them. */
+function givenOf(c: VariantCase, inputs: Inputs) {
   const { q1, q2, k1, k2, v, dout } = inputs;
   const problem = problemOf(c, {
     dropout: dropoutOf(c, dropoutOffset),
@@ -100,14 +100,23 @@ function expectedOf(c: VariantCase, inputs: Inputs) {
     { q: q1.values, k: k1.values },
     { q: q2.values, k: k2.values },
   ].slice(0, c.threshold === undefined ? 1 : 2);
-  const given = { terms, v: v.values, dout: dout.values };
+  return [problem, { terms, v: v.values, dout: dout.values }] as const;
+}
+
+/** What `runOperators` gives, by the reference. */
+export const exactResults = (c: VariantCase, inputs: Inputs): Record<string, Float64Array> =>
+  denseAttention(...givenOf(c, inputs));
+
+/** The same as computed naively in the dtype. */
+function naiveResults(c: VariantCase, inputs: Inputs): Record<string, Float64Array> {
+  const [problem, given] = givenOf(c, inputs);
   const naive: Record<string, Float64Array> = { ...denseAttention(problem, given, (x) => roundTo(c.dtype, x)) };
   for (const [name, input] of [
     ["dbias", inputs.bias],
     ["dsinks", inputs.sinks],
   ] as const)
     if (input) naive[name] = naive[name]!.map((x) => roundTo(input.tensor.dtype as VariantCase["dtype"], x));
-  return [denseAttention(problem, given), naive] as const;
+  return naive;
 }
 
 export const read = async (tensor: Tensor): Promise<Float32Array> => (await tensor.read()) as Float32Array;
@@ -116,7 +125,7 @@ export const read = async (tensor: Tensor): Promise<Float32Array> => (await tens
 export async function errorShares(device: Device, c: VariantCase): Promise<Record<string, number>> {
   const inputs = inputsOf(device, c);
   const results = runOperators(c, inputs, argumentsOf(device, c, inputs));
-  const [expected, naive] = expectedOf(c, inputs);
+  const [expected, naive] = [exactResults(c, inputs), naiveResults(c, inputs)];
   const shares: Record<string, number> = {};
   for (const [name, values] of Object.entries(expected))
     shares[name] = largestDifference(await read(results[name]!), values) / allowedError(naive[name]!, values);

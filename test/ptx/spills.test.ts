@@ -16,6 +16,7 @@ const sample: readonly (readonly [Shipped, RegExp])[] = [
   [{ ...f16, call: "forward", terms: "piecewise" }, /forward/],
   [{ ...f16, call: "forward", terms: "piecewise", arguments: "dropout", headDim: 80 }, /forward/],
   [{ ...f16, call: "forward", terms: "piecewise", dtype: "f32" }, /forward/],
+  [{ ...f16, call: "backward", terms: "piecewise", raw: "half" }, /backward_delta/],
   [{ ...f16, call: "backward" }, /backward_queries/],
   [{ ...f16, call: "backward" }, /backward_keys/],
   [{ ...f16, call: "backward", headDim: 64 }, /backward_keys/],

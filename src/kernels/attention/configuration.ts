@@ -158,6 +158,16 @@ export function forwardConfiguration(problem: HeadProblem, queries: number): For
 /** Block sizes of the kernel of dq. */
 export const backwardQueriesConfiguration = (problem: HeadProblem) => queriesTable[problem.backend](traitsOf(problem));
 
+/**
+ * Block sizes of the kernel that corrects delta. Few rows, since a block with one row that sees few keys is computed whole; few keys, since each of its
+ * tiles has the products of all terms. As that of dq it spills where two terms are turned at D = 256, with every variant at once: 20 bytes.
+ */
+export function backwardDeltaConfiguration(problem: HeadProblem): BlockConfiguration {
+  const { BLOCK_M, BLOCK_N, ...others } = backwardQueriesConfiguration(problem);
+  const keys = Math.max(smallestExtent, BLOCK_N / (problem.terms ?? 1));
+  return { ...others, BLOCK_M: Math.min(BLOCK_M, 32), BLOCK_N: keys };
+}
+
 /** Block sizes of the kernel of dk and dv, and of the column sums. */
 export const backwardKeysConfiguration = (problem: HeadProblem) => keysTable[problem.backend](traitsOf(problem));
 

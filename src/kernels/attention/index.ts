@@ -3,7 +3,12 @@
  * two), their operators, and the references to compare with.
  */
 
-export { attentionBackwardKeys, attentionBackwardQueries, attentionBackwardStatistics } from "./backward.ts";
+export {
+  attentionBackwardDelta,
+  attentionBackwardKeys,
+  attentionBackwardQueries,
+  attentionBackwardStatistics,
+} from "./backward.ts";
 export { appendToCacheKernel, copyPagesKernel } from "./cache-kernels.ts";
 export {
   type AppendToCacheArguments,

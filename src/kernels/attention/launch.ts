@@ -4,9 +4,16 @@
  */
 import type { LaunchValues, Tensor } from "../../runtime/index.ts";
 import { type ArgumentChecker, floatDTypes } from "../support/arguments.ts";
-import { attentionBackwardKeys, attentionBackwardQueries, attentionBackwardStatistics } from "./backward.ts";
+import {
+  attentionBackwardDelta,
+  attentionBackwardKeys,
+  attentionBackwardQueries,
+  attentionBackwardStatistics,
+  fewKeys,
+} from "./backward.ts";
 import { attentionBiasGradient, attentionRowBiasGradient } from "./bias-gradient.ts";
 import {
+  backwardDeltaConfiguration,
   backwardKeysConfiguration,
   backwardQueriesConfiguration,
   forwardConfiguration,
@@ -32,6 +39,7 @@ export const kernelsOf = (variant: Variant) => ({
   variant,
   forward: attentionForward(variant),
   split: attentionSplit(variant),
+  backwardDelta: attentionBackwardDelta(variant),
   backwardQueries: attentionBackwardQueries(variant),
   backwardKeys: attentionBackwardKeys(variant),
   total: attentionTotal(variant),
@@ -219,6 +227,16 @@ export function launchTotal(call: Call, lse: Tensor): Tensor {
   return total;
 }
 
+/** Enqueues the kernel that corrects delta in the statistics, unless an output in f32 is exact enough or every query sees many keys. */
+function launchDelta(call: Call, dout: Tensor, statistics: Tensor): void {
+  const { check, kernels, values, constants, keyShape, dtype } = call;
+  const problem = problemOf(call);
+  const seesAll = problem.plain && constants.CAUSAL === false;
+  if (dtype === "f32" || (seesAll && keyShape[2] > fewKeys)) return;
+  const options = { constants: { ...backwardDeltaConfiguration(problem), ...constants } };
+  check.device.launch(kernels.backwardDelta, { ...values, dout, statistics }, options);
+}
+
 /** Enqueues the backward kernels. The gradients by the name of their tensor; those of the operands are views of two tensors. */
 export function launchBackward(
   call: Call,
@@ -243,6 +261,7 @@ export function launchBackward(
     const blocksOfRows = { BLOCK_M: byQueries.BLOCK_M, VALUE_DIM, PAD_VALUE };
     device.launch(attentionBackwardStatistics, { out, dout, lse, statistics }, { constants: blocksOfRows });
     const options = { constants: { ...byQueries, ...constants } };
+    launchDelta(call, dout, statistics);
     device.launch(kernels.backwardQueries, { ...values, dout, statistics, dq }, options);
   }
   if (dkv.size > 0) {

@@ -155,24 +155,26 @@ export function storeGradients<S extends Side>(
     }
 }
 
-/** The tiles of the kept block at a place. Runs the variant's hooks. */
+/** The tiles of the kept block at a place. Runs the variant's hooks. `apart` as in `segmentsOf`. */
 export const scoresOf = <S extends Side>(
   context: Context,
   kept: Kept<S>,
   at: Place,
-): Scores<Extents[S][0], Extents[S][1]> => makeScores<any, any>(context, kept as Kept<any>, at) as never;
+  apart = true,
+): Scores<Extents[S][0], Extents[S][1]> => makeScores<any, any>(context, kept as Kept<any>, at, apart) as never;
 
 function makeScores<R extends number, W extends number>(
   context: Context,
   { block, operands }: { block: KeptBlock<R>; operands: OperandTiles<R> },
   at: Place,
+  apart: boolean,
 ): Scores<R, W> {
   const { variant, p, c } = context;
   const { side } = block;
   const [walked, columns] = [otherSide(side), extentOf(otherSide(side), c) as W];
   /** By term: the names of the kept operand and of its partner. */
   const pairs = termsOf(variant).map(({ q, k }) => (side === "queries" ? ([q, k] as const) : ([k, q] as const)));
-  const segments = segmentsOf(variant, block, columns, p, at, c);
+  const segments = segmentsOf(variant, block, columns, p, at, c, apart);
   const row = tl.arange(0, block.extent).add(block.first).perRow();
   const transform = variant.logits?.(p, at, c as never, (vector) => ofHead(at, row as never, vector) as never);
   const dropout = variant.dropout?.(p, at, c as never);

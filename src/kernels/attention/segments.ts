@@ -90,7 +90,27 @@ export function keysInReach(
   return { from: from.div(step).mul(step), to: tl.maximum(to, from) };
 }
 
-/** The segments of a block, within the place's key range if it has one; each tile begins at a multiple of `step`. */
+/** How many keys each query of a block sees. Rows beyond the last query are as that, but in a block that has no query see none. */
+export function keysSeen<R extends number>(
+  { variant, p, c }: { readonly variant: Variant; readonly p: any; readonly c: any },
+  { first, extent }: KeptBlock<R>,
+  at: Place,
+): Tile<"i32", readonly [R]> {
+  const rows = tl.minimum(tl.arange(0, extent).add(first), at.queries.sub(1)) as Tile<"i32", readonly [R]>;
+  const all = tl.zerosLike(rows).add(tl.where(first.lt(at.queries), at.keys, 0)) as Tile<"i32", readonly [R]>;
+  const onAxis = (limit: Limit | undefined) => limit && tl.maximum(tl.minimum(all, limit(rows)), 0);
+  return chainsOf(variant.spans?.(p, at, c) ?? [{}], "queries")
+    .map(({ limits }) => {
+      const [from, to] = [onAxis(limits[0]), onAxis(limits.at(-1)) ?? all];
+      return from ? tl.maximum(to.sub(from), 0) : to;
+    })
+    .reduce((a, b) => a.add(b));
+}
+
+/**
+ * The segments of a block, within the place's key range if it has one; each tile begins at a multiple of `step`. `apart`: with tiles that need less code
+ * apart from those that need more; else all tiles of spans that touch are one segment, for kernels that seldom walk.
+ */
 export function segmentsOf<R extends number>(
   variant: Variant,
   block: KeptBlock<R>,
@@ -98,11 +118,12 @@ export function segmentsOf<R extends number>(
   p: any,
   at: Place,
   c: any,
+  apart: boolean,
 ): Segment<R>[] {
   const spans = variant.spans?.(p, at, c) ?? [{}];
   for (const { term = 0 } of spans)
     tl.staticAssert(termsOf(variant)[term] !== undefined, `variant "${variant.name}": there is no term ${term}`);
-  return chainsOf(spans, block.side).flatMap((chain) => segmentsOfChain(chain, block, step, at));
+  return chainsOf(spans, block.side).flatMap((chain) => segmentsOfChain(chain, block, step, at, apart));
 }
 
 function segmentsOfChain<R extends number>(
@@ -110,6 +131,7 @@ function segmentsOfChain<R extends number>(
   { side, first, extent }: KeptBlock<R>,
   step: number,
   at: Place,
+  apart: boolean,
 ): Segment<R>[] {
   const [kept, all] = side === "queries" ? [at.queries, at.keys] : [at.keys, at.queries];
   const range = side === "queries" ? at.keyRange : undefined;
@@ -152,6 +174,10 @@ function segmentsOfChain<R extends number>(
     segments.push({ full, parts, ...seen, loop });
   };
 
+  if (!apart) {
+    make(false, [0, terms.length], overTiles(side, cursor, stop, step));
+    return segments;
+  }
   for (let i = 0; i < terms.length; i++) {
     const next = i + 1 < terms.length ? bounds[i + 1]! : undefined;
     const alone = next ? clamp(roundDown(next.least), origin, stop) : stop;
