@@ -3,6 +3,7 @@
  * the promises about values.
  */
 import { type ComparePredicate, type DType, elementBytes, isFloat } from "../ir/index.ts";
+import { relations } from "../support/index.ts";
 import { roundingPass, type TileArray } from "./arrays.ts";
 import { floatBinary, floatFma, floatUnary } from "./floats.ts";
 import {
@@ -121,21 +122,12 @@ const compareLoops: Readonly<
     for (let i = 0; i < out.length; i++) out[i] = a[i]! >= b[i]! ? 1 : 0;
   },
 };
-const compareLongs: Readonly<Record<ComparePredicate, (a: bigint, b: bigint) => boolean>> = {
-  eq: (a, b) => a === b,
-  ne: (a, b) => a !== b,
-  lt: (a, b) => a < b,
-  le: (a, b) => a <= b,
-  gt: (a, b) => a > b,
-  ge: (a, b) => a >= b,
-};
-
 export const compare: Plan = ({ operation, operands, result }) => {
   const predicate = operation.attributes.predicate as ComparePredicate;
   const out = result() as Uint8Array;
   if (operation.operands[0]!.type.dtype === "i64") {
     const [a, b] = operands as BigInt64Array[];
-    const holds = compareLongs[predicate];
+    const holds = relations[predicate];
     return () => {
       for (let i = 0; i < out.length; i++) out[i] = holds(a![i]!, b![i]!) ? 1 : 0;
     };

@@ -12,7 +12,15 @@ import {
   type Operation,
   type Value,
 } from "../ir/index.ts";
-import { bf16BitsToF32, f16BitsToF32, f32ToBf16Bits, f32ToF16Bits, roundToBf16, roundToF16 } from "../support/index.ts";
+import {
+  bf16BitsToF32,
+  f16BitsToF32,
+  f32ToBf16Bits,
+  f32ToF16Bits,
+  relations,
+  roundToBf16,
+  roundToF16,
+} from "../support/index.ts";
 
 /** One element: a number of any dtype but i64 (a bigint) and bool. */
 export type Scalar = number | bigint | boolean;
@@ -97,15 +105,6 @@ const floatBinary: Readonly<Record<string, (a: number, b: number) => number | un
   max: (a, b) => extreme(a, b, Math.max),
 };
 
-const compareBy: Readonly<Record<ComparePredicate, (a: Scalar, b: Scalar) => boolean>> = {
-  eq: (a, b) => a === b,
-  ne: (a, b) => a !== b,
-  lt: (a, b) => a < b,
-  le: (a, b) => a <= b,
-  gt: (a, b) => a > b,
-  ge: (a, b) => a >= b,
-};
-
 /** The element that an elementwise operation gives for constant operands; undefined where that is not folded. */
 export function foldElementwise(operation: Operation): Scalar | undefined {
   const values: Scalar[] = [];
@@ -120,7 +119,7 @@ export function foldElementwise(operation: Operation): Scalar | undefined {
   const from = operation.operands[0]!.type.dtype;
   const { opcode, attributes } = operation;
   if (opcode === "select") return values[0] ? values[1]! : values[2]!;
-  if (opcode === "compare") return compareBy[attributes.predicate as ComparePredicate](values[0]!, values[1]!);
+  if (opcode === "compare") return relations[attributes.predicate as ComparePredicate](values[0]!, values[1]!);
   if (opcode === "cast") return foldCast(values[0]!, from, attributes.dtype as DType);
   if (opcode === "bitcast") return foldBitcast(values[0]!, from, attributes.dtype as DType);
   if (isFloat(from)) {

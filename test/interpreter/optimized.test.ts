@@ -6,7 +6,6 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Checks, interpret, type StorageArray } from "../../src/interpreter/index.ts";
 import {
-  type Attributes,
   type Builder,
   blockParameter,
   comparePredicates,
@@ -15,12 +14,12 @@ import {
   type Kernel,
   makeOperation,
   type Opcode,
-  opcodes,
   ops,
   tileType,
   type Value,
 } from "../../src/ir/index.ts";
 import { optimize } from "../../src/passes/index.ts";
+import { attributesOf, elementwiseOpcodes } from "../support/elementwise.ts";
 import { max64, min64 } from "./cases.ts";
 import { decode, type Element, encode } from "./evaluate.ts";
 import { i32, makeKernel, pointer } from "./kernels.ts";
@@ -48,15 +47,6 @@ const edges: Readonly<Record<DType, readonly Element[]>> = {
   ),
 };
 
-const attributesOf = (opcode: Opcode): readonly Attributes[] =>
-  opcode === "compare"
-    ? comparePredicates.map((predicate) => ({ predicate }))
-    : opcode === "cast" || opcode === "bitcast"
-      ? dtypes.map((dtype) => ({ dtype }))
-      : opcode === "multiple_of"
-        ? [{ divisor: 1 }]
-        : [{}];
-
 /** All combinations of edge values as operands of `opcode`, where it takes operands of this dtype. */
 function foldable(b: Builder, opcode: Opcode, dtype: DType, emit: (value: Value) => void): void {
   const operandDtypes = ops[opcode].operands.map((name) => (name === "condition" ? "bool" : dtype));
@@ -80,10 +70,8 @@ function foldable(b: Builder, opcode: Opcode, dtype: DType, emit: (value: Value)
     }
 }
 
-const elementwise = opcodes.filter((opcode) => ops[opcode].elementwise && opcode !== "add_pointer");
-
 describe.each(dtypes)("constants of %s", (dtype) => {
-  it.each(elementwise)("%s gives what folding gives", (opcode) => {
+  it.each(elementwiseOpcodes)("%s gives what folding gives", (opcode) => {
     const results: Value[] = [];
     const parameters = Object.fromEntries(dtypes.map((name) => [name, pointer(name)]));
     const kernel = makeKernel(parameters, (b, p) => {

@@ -5,9 +5,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Device } from "../../src/runtime/index.ts";
-import { recordShare } from "../support/record-share.ts";
 import { decodeCases, make, randomCases, titleOf, type VariantCase, variantCases } from "./attention-variants-cases.ts";
 import { argumentsOf, errorShares, inputsOf, read, runOperators } from "./attention-variants-errors.ts";
+import { expectWithinRule } from "./judge.ts";
 
 export interface VariantSuiteOptions {
   /** Every n-th case; all by default. For back ends that take seconds to compile each. */
@@ -22,23 +22,18 @@ export function describeAttentionVariants(
   device: () => Device,
   { every = 1, randomRuns = 30, details = true }: VariantSuiteOptions = {},
 ): void {
-  const expectWithinRule = async (c: VariantCase): Promise<void> => {
-    for (const [name, share] of Object.entries(await errorShares(device(), c))) {
-      expect(share, `${name} of ${titleOf(c)}`).toBeLessThanOrEqual(1);
-      recordShare(share, `${name} ${c.dtype}`);
-    }
-  };
+  const expectRight = async (c: VariantCase) => expectWithinRule(await errorShares(device(), c), c);
 
   describe.each([
     ["variants of attention", variantCases],
     ["variants in split-KV attention", decodeCases],
   ])(`%s on ${title}`, (_, cases) => {
     const chosen = cases.filter((_, i) => i % every === 0);
-    it.each(chosen.map((c) => [titleOf(c), c] as const))("%s", (_, c) => expectWithinRule(c));
+    it.each(chosen.map((c) => [titleOf(c), c] as const))("%s", (_, c) => expectRight(c));
   });
 
   it(`random variants on ${title}`, async () => {
-    await fc.assert(fc.asyncProperty(randomCases, expectWithinRule), { numRuns: randomRuns, seed: 4 });
+    await fc.assert(fc.asyncProperty(randomCases, expectRight), { numRuns: randomRuns, seed: 4 });
   });
 
   if (!details) return;

@@ -37,6 +37,19 @@ export async function expectClose(actual: Tensor, { values, magnitudes }: Judged
   recordShare(share, dtype);
 }
 
+/** The project's rule for attention: the error of each result is at most the allowed one, of which it is given as a share. */
+export function expectWithinRule(
+  shares: Readonly<Record<string, number>>,
+  c: { readonly dtype: string },
+  results = Object.keys(shares).length,
+): void {
+  expect(Object.keys(shares)).toHaveLength(Math.max(1, results));
+  for (const [name, share] of Object.entries(shares)) {
+    expect(share, `${name} of ${JSON.stringify(c)}`).toBeLessThanOrEqual(1);
+    recordShare(share, `${name} ${c.dtype}`);
+  }
+}
+
 /** Values that are no sums: their own size is their magnitude. */
 export const exact = (values: Float64Array): Judged => ({ values, magnitudes: values.map(Math.abs) });
 

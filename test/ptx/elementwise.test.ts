@@ -8,19 +8,18 @@ import type { StorageArray } from "../../src/interpreter/index.ts";
 import {
   type Attributes,
   type Builder,
-  comparePredicates,
   type DType,
   dtypes,
   isFloat,
   type Kernel,
   makeOperation,
   type Opcode,
-  opcodes,
   ops,
   type Value,
 } from "../../src/ir/index.ts";
 import { type Element, encode } from "../interpreter/evaluate.ts";
 import { loadTile, makeKernel, pointer, storeTile } from "../interpreter/kernels.ts";
+import { attributesOf, elementwiseOpcodes } from "../support/elementwise.ts";
 import { randomData } from "../support/random-data.ts";
 import { sameData } from "../support/random-kernel.ts";
 import { runBoth } from "./emulator.ts";
@@ -80,27 +79,17 @@ interface Application {
 
 /** The elementwise operations that take operands of `dtype`, with each way to set their attributes. */
 function applications(dtype: DType): Application[] {
-  const attributesOf = (opcode: Opcode): Attributes[] =>
-    opcode === "compare"
-      ? comparePredicates.map((predicate) => ({ predicate }))
-      : opcode === "cast" || opcode === "bitcast"
-        ? dtypes.map((to) => ({ dtype: to }))
-        : opcode === "multiple_of"
-          ? [{ divisor: 1 }]
-          : [{}];
-  return opcodes
-    .filter((opcode) => ops[opcode].elementwise && opcode !== "add_pointer")
-    .flatMap((opcode) =>
-      attributesOf(opcode).flatMap((attributes): Application[] => {
-        try {
-          const { results } = makeOperation(opcode, operandTypes(opcode, dtype).map(placeholder), attributes);
-          const name = [opcode, ...Object.values(attributes)].join(" ");
-          return [{ name, opcode, attributes, result: results[0]!.type.dtype }];
-        } catch {
-          return []; // Not an operation on this dtype.
-        }
-      }),
-    );
+  return elementwiseOpcodes.flatMap((opcode) =>
+    attributesOf(opcode).flatMap((attributes): Application[] => {
+      try {
+        const { results } = makeOperation(opcode, operandTypes(opcode, dtype).map(placeholder), attributes);
+        const name = [opcode, ...Object.values(attributes)].join(" ");
+        return [{ name, opcode, attributes, result: results[0]!.type.dtype }];
+      } catch {
+        return []; // Not an operation on this dtype.
+      }
+    }),
+  );
 }
 
 const operandTypes = (opcode: Opcode, dtype: DType): DType[] =>

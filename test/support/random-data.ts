@@ -1,15 +1,7 @@
 /** @file Tensors of random elements, in the arrays that hold each dtype. */
+import type { StorageArray } from "../../src/interpreter/index.ts";
 import type { DType } from "../../src/ir/index.ts";
 import { f32ToBf16Bits, f32ToF16Bits } from "../../src/support/index.ts";
-
-export type StorageArray =
-  | Float32Array
-  | Uint16Array
-  | Int32Array
-  | Uint32Array
-  | Int8Array
-  | Uint8Array
-  | BigInt64Array;
 
 const specials = [-0, 0, -0, Number.NaN, Infinity, -Infinity, 2 ** -140, 65504, 1e30];
 

@@ -6,7 +6,9 @@
  * Every program writes its own part of each output; the order of programs does not matter, nor does that of atomics. Every access is in
  * bounds or masked, divisors are positive and shifts in range.
  */
+
 import fc from "fast-check";
+import type { StorageArray } from "../../src/interpreter/index.ts";
 import {
   Builder,
   blockParameter,
@@ -20,7 +22,7 @@ import {
   type Value,
   viewType,
 } from "../../src/ir/index.ts";
-import { randomData, type StorageArray } from "./random-data.ts";
+import { randomData } from "./random-data.ts";
 import { growElementwise } from "./random-elementwise.ts";
 import { growShapes } from "./random-shapes.ts";
 import { type Item, RandomValues, type RandomValuesOptions, shapeOfItem } from "./random-values.ts";

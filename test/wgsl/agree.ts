@@ -1,12 +1,11 @@
 /** @file "The generated WGSL computes what the interpreter does": the one assertion of the execution tests, on every device and flavour. */
 import { expect } from "vitest";
 import { compileWgsl } from "../../src/codegen/wgsl/index.ts";
-import { type Checks, interpret } from "../../src/interpreter/index.ts";
+import { type Checks, interpret, type StorageArray } from "../../src/interpreter/index.ts";
 import { type DType, isFloat, type Kernel, parseKernel } from "../../src/ir/index.ts";
 import { optimize } from "../../src/passes/index.ts";
 import { lavapipeDriver } from "../../src/runtime/node/vulkan.ts";
 import { bf16BitsToF32, f16BitsToF32 } from "../../src/support/index.ts";
-import type { StorageArray } from "../support/random-data.ts";
 import {
   type Flavour,
   type LaunchArguments,

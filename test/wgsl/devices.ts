@@ -1,9 +1,9 @@
 /** @file The WebGPU devices that the tests of generated WGSL run on, and a bare launch of a compiled kernel on one of them. */
 import type { CompiledKernel, WgslBindings } from "../../src/codegen/metadata.ts";
 import { defaultCapabilities, type WgslCapabilities } from "../../src/codegen/wgsl/index.ts";
+import type { StorageArray } from "../../src/interpreter/index.ts";
 import { type AdapterKind, type OpenedAdapter, openAdapter } from "../../src/runtime/webgpu/adapter.ts";
 import { evaluateGridExpression } from "../../src/support/index.ts";
-import type { StorageArray } from "../support/random-data.ts";
 
 export interface TensorArgument {
   readonly data: StorageArray;

@@ -6,20 +6,19 @@ import { describe, expect, test } from "vitest";
 import {
   type Attributes,
   type Builder,
-  comparePredicates,
   type DType,
   dtypes,
   elementBytes,
   isFloat,
   isInteger,
   type Opcode,
-  opcodes,
   ops,
   type Value,
 } from "../../src/ir/index.ts";
 import { IrError } from "../../src/support/index.ts";
 import { encode } from "../interpreter/evaluate.ts";
 import { loadTile, makeKernel, pointer, pointersTo } from "../interpreter/kernels.ts";
+import { attributesOf, elementwiseOpcodes } from "../support/elementwise.ts";
 import { adapters, expectAgreement } from "./agree.ts";
 import { testDevice } from "./devices.ts";
 
@@ -51,24 +50,13 @@ interface Case {
   readonly attributes: Attributes;
 }
 
-const variants = (opcode: Opcode): readonly Attributes[] =>
-  opcode === "compare"
-    ? comparePredicates.map((predicate) => ({ predicate }))
-    : opcode === "cast" || opcode === "bitcast"
-      ? dtypes.map((dtype) => ({ dtype }))
-      : opcode === "multiple_of"
-        ? [{ divisor: 1 }]
-        : [{}];
-
-const cases: readonly Case[] = opcodes
-  .filter((opcode) => ops[opcode].elementwise && opcode !== "add_pointer")
-  .flatMap((opcode) =>
-    variants(opcode).map((attributes) => ({
-      name: [opcode, ...Object.values(attributes)].join(" "),
-      opcode,
-      attributes,
-    })),
-  );
+const cases: readonly Case[] = elementwiseOpcodes.flatMap((opcode) =>
+  attributesOf(opcode).map((attributes) => ({
+    name: [opcode, ...Object.values(attributes)].join(" "),
+    opcode,
+    attributes,
+  })),
+);
 
 /** Divisors are not 0: what a division by it gives is not defined. */
 function operandsOf({ opcode }: Case, dtype: DType, b: Builder, [x, y, z]: readonly Value[]): readonly Value[] {

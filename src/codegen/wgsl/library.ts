@@ -2,6 +2,14 @@
  * @file WGSL functions that generated code calls where the language has no operator for what Tile IR means. A module contains those that
  * it uses. Rounding to f16 and bf16 is done on the bits: `pack2x16float` leaves the rounding to the implementation.
  */
+const definedLogarithm = (name: "log" | "log2"): string =>
+  `// -inf for 0, inf for inf, NaN below 0 and for NaN, which not every implementation gives.
+fn f32_${name}(x: f32) -> f32 {
+  let finite = select(${name}(x), bitcast<f32>(0xff800000u | bitcast<u32>(x)), x == 0.0);
+  let defined = select(finite, bitcast<f32>(0x7fc00000u | bitcast<u32>(x)), x < 0.0);
+  return select(defined, x, (bitcast<u32>(x) == 0x7f800000u) | is_nan(x));
+}`;
+
 const functions = {
   is_nan: `fn is_nan(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
@@ -53,18 +61,8 @@ fn f32_tanh(x: f32) -> f32 {
   let result = select(large, small, y < 0.15);
   return select(select(result, -result, x < 0.0), x, is_nan(x));
 }`,
-  f32_log: `// -inf for 0, inf for inf, NaN below 0 and for NaN, which not every implementation gives.
-fn f32_log(x: f32) -> f32 {
-  let finite = select(log(x), bitcast<f32>(0xff800000u | bitcast<u32>(x)), x == 0.0);
-  let defined = select(finite, bitcast<f32>(0x7fc00000u | bitcast<u32>(x)), x < 0.0);
-  return select(defined, x, (bitcast<u32>(x) == 0x7f800000u) | is_nan(x));
-}`,
-  f32_log2: `// -inf for 0, inf for inf, NaN below 0 and for NaN, which not every implementation gives.
-fn f32_log2(x: f32) -> f32 {
-  let finite = select(log2(x), bitcast<f32>(0xff800000u | bitcast<u32>(x)), x == 0.0);
-  let defined = select(finite, bitcast<f32>(0x7fc00000u | bitcast<u32>(x)), x < 0.0);
-  return select(defined, x, (bitcast<u32>(x) == 0x7f800000u) | is_nan(x));
-}`,
+  f32_log: definedLogarithm("log"),
+  f32_log2: definedLogarithm("log2"),
   f32_sine: `// sin(x + shift * pi/2) for every finite x: WGSL's own has an error of 2^-11, and none is promised beyond pi. Of x/2pi, which is an integer
 // of 24 bits times a power of two over 2pi, only the fraction matters, and for that only 96 bits of 1/2pi (Payne and Hanek, 1983).
 fn f32_sine(x: f32, shift: u32) -> f32 {

@@ -1,6 +1,8 @@
 /**
  * @file Comparison and choice: setp and set, selp and slct, testp.
  */
+
+import { type Relation, relations } from "../../support/index.ts";
 import { shortFormats } from "../arithmetic/formats.ts";
 import { flush32 } from "../arithmetic/rounding.ts";
 import { LANES, type Registers } from "../machine/registers.ts";
@@ -13,9 +15,8 @@ import { read64 } from "./integer64.ts";
 /** Bits of the lanes for which something holds. */
 type Test = (registers: Registers) => number;
 
-type Relation = "eq" | "ne" | "lt" | "le" | "gt" | "ge";
 /** What holds of two numbers; `unordered` forms hold when one is a NaN too. */
-const relations: Readonly<Record<string, readonly [Relation, unordered?: boolean]>> = {
+const comparisons: Readonly<Record<string, readonly [Relation, unordered?: boolean]>> = {
   eq: ["eq"],
   ne: ["ne"],
   lt: ["lt"],
@@ -33,7 +34,7 @@ const relations: Readonly<Record<string, readonly [Relation, unordered?: boolean
   gtu: ["gt", true],
   geu: ["ge", true],
 };
-const names = [...Object.keys(relations), "num", "nan"];
+const names = [...Object.keys(comparisons), "num", "nan"];
 const comparable = [
   "b16",
   "b32",
@@ -82,15 +83,6 @@ const tests: Readonly<Record<Relation, (view: Lanes, a: number, b: number) => Te
   ge: (view, a, b) => tests.le(view, b, a),
 };
 
-const of: Readonly<Record<Relation, (a: number | bigint, b: number | bigint) => boolean>> = {
-  eq: (a, b) => a === b,
-  ne: (a, b) => a !== b,
-  lt: (a, b) => a < b,
-  le: (a, b) => a <= b,
-  gt: (a, b) => a > b,
-  ge: (a, b) => a >= b,
-};
-
 const perLane =
   (holds: (registers: Registers, lane: number) => boolean): Test =>
   (registers) => {
@@ -129,7 +121,7 @@ function comparison(decoder: Decoder, name: string, type: PtxType, flush: boolea
       return unordered === (name === "nan");
     });
   }
-  const [relation, unordered = false] = relations[name]!;
+  const [relation, unordered = false] = comparisons[name]!;
   if (unordered && !isFloat) decoder.fail(`.${name} compares floats`);
   if (type.bits === 64 && !isFloat) {
     const signed = type.kind === "signed";
@@ -138,7 +130,9 @@ function comparison(decoder: Decoder, name: string, type: PtxType, flush: boolea
         const at = 2 * lane;
         return (i[a + at] === i[b + at] && i[a + at + 1] === i[b + at + 1]) === (relation === "eq");
       });
-    return perLane(({ u }, lane) => of[relation](read64(u, a + 2 * lane, signed), read64(u, b + 2 * lane, signed)));
+    return perLane(({ u }, lane) =>
+      relations[relation](read64(u, a + 2 * lane, signed), read64(u, b + 2 * lane, signed)),
+    );
   }
   // ne is false of a NaN in its ordered form, unlike in JavaScript.
   const orderedNe = isFloat && relation === "ne" && !unordered;
@@ -148,7 +142,7 @@ function comparison(decoder: Decoder, name: string, type: PtxType, flush: boolea
     if (type.bits === 32) return tests[relation](type.kind === "signed" ? ({ i }) => i : ({ u }) => u, a, b);
   }
   const read = reader(type, flush);
-  const holds = of[relation];
+  const holds = relations[relation];
   return perLane((registers, lane) => {
     const [x, y] = [read(registers, a, lane), read(registers, b, lane)];
     if (Number.isNaN(x) || Number.isNaN(y)) return unordered;
