@@ -2,6 +2,7 @@
  * @file The cases of the conformance test of attention's gradients, plain and piecewise: written once, run on every back end.
  */
 import type { AttentionCase, FloatDType } from "../../src/kernels/index.ts";
+import { completed, smallProblem } from "./case-defaults.ts";
 
 export interface GradientCase extends AttentionCase {
   readonly dtype: FloatDType;
@@ -13,22 +14,8 @@ export interface GradientCase extends AttentionCase {
   readonly dropout?: number;
 }
 
-const base = {
-  batch: 1,
-  queryHeads: 2,
-  keyHeads: 2,
-  queries: 64,
-  keys: 64,
-  headDim: 16,
-  causal: true,
-  dtype: "f32",
-  magnitude: 1,
-} as const;
-
-export const make = (change: Partial<GradientCase>): GradientCase => {
-  const merged = { ...base, ...change };
-  return { ...merged, valueDim: change.valueDim ?? merged.headDim, scale: change.scale ?? merged.headDim ** -0.5 };
-};
+export const make = (change: Partial<GradientCase>): GradientCase =>
+  completed({ ...smallProblem, headDim: 16, ...change });
 
 /** Attention without its variants, in shapes that are small enough for an interpreter. */
 export const gradientCases: readonly GradientCase[] = [

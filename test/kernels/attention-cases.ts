@@ -2,6 +2,7 @@
  * @file The cases of attention's conformance test: written once, run on every back end.
  */
 import type { AttentionCase, FloatDType } from "../../src/kernels/index.ts";
+import { completed, smallProblem } from "./case-defaults.ts";
 
 export interface ConformanceCase extends AttentionCase {
   readonly dtype: FloatDType;
@@ -9,23 +10,8 @@ export interface ConformanceCase extends AttentionCase {
   readonly magnitude: number;
 }
 
-const base = {
-  batch: 1,
-  queryHeads: 2,
-  keyHeads: 2,
-  queries: 64,
-  keys: 64,
-  headDim: 32,
-  valueDim: 32,
-  causal: true,
-  dtype: "f32",
-  magnitude: 1,
-} as const;
-
-const make = (change: Partial<ConformanceCase>): ConformanceCase => {
-  const merged = { ...base, ...change };
-  return { ...merged, valueDim: change.valueDim ?? merged.headDim, scale: change.scale ?? merged.headDim ** -0.5 };
-};
+const make = (change: Partial<ConformanceCase>): ConformanceCase =>
+  completed({ ...smallProblem, headDim: 32, ...change });
 
 /** Everything that the contract of attention names, in shapes that are small enough for an interpreter. */
 export const conformanceCases: readonly ConformanceCase[] = [

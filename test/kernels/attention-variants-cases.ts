@@ -6,6 +6,7 @@ import fc from "fast-check";
 import type { AttentionCase, FloatDType } from "../../src/kernels/index.ts";
 import { normalNumbers } from "../support/rounding.ts";
 import type { DenseProblem } from "./attention-variants-reference.ts";
+import { completed, smallProblem } from "./case-defaults.ts";
 
 export interface VariantCase extends AttentionCase {
   readonly dtype: FloatDType;
@@ -30,22 +31,8 @@ export interface VariantCase extends AttentionCase {
   readonly splits?: number;
 }
 
-const base = {
-  batch: 1,
-  queryHeads: 2,
-  keyHeads: 1,
-  queries: 70,
-  keys: 90,
-  headDim: 16,
-  causal: true,
-  dtype: "f32",
-  magnitude: 1,
-} as const;
-
-export const make = (change: Partial<VariantCase>): VariantCase => {
-  const merged = { ...base, ...change };
-  return { ...merged, valueDim: change.valueDim ?? merged.headDim, scale: change.scale ?? merged.headDim ** -0.5 };
-};
+export const make = (change: Partial<VariantCase>): VariantCase =>
+  completed({ ...smallProblem, keyHeads: 1, queries: 70, keys: 90, headDim: 16, ...change });
 
 export function cumulative(lengths: readonly number[]): number[] {
   const starts = [0];

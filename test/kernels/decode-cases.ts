@@ -3,6 +3,7 @@
  * standard deviation 10), and what it does not try: groups of 6, rows that see no key of a split, splits without keys.
  */
 import type { AttentionCase, FloatDType } from "../../src/kernels/index.ts";
+import { completed, smallProblem } from "./case-defaults.ts";
 
 export interface SplitCase extends AttentionCase {
   readonly dtype: FloatDType;
@@ -13,28 +14,8 @@ export interface SplitCase extends AttentionCase {
   readonly dropout?: number;
 }
 
-const base = {
-  batch: 1,
-  queryHeads: 2,
-  keyHeads: 2,
-  queries: 1,
-  keys: 150,
-  headDim: 16,
-  causal: true,
-  dtype: "f32",
-  magnitude: 1,
-  splits: 3,
-} as const;
-
-export const makeSplitCase = (change: Partial<SplitCase>): SplitCase => {
-  const merged = { ...base, ...change };
-  return {
-    ...merged,
-    splits: "splits" in change ? change.splits : base.splits,
-    valueDim: change.valueDim ?? merged.headDim,
-    scale: change.scale ?? merged.headDim ** -0.5,
-  };
-};
+export const makeSplitCase = (change: Partial<SplitCase>): SplitCase =>
+  completed({ ...smallProblem, queries: 1, keys: 150, headDim: 16, splits: 3, ...change });
 
 const make = makeSplitCase;
 

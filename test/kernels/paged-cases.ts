@@ -4,6 +4,7 @@
  */
 import type { FloatDType } from "../../src/kernels/index.ts";
 import type { VariantCase } from "./attention-variants-cases.ts";
+import { completed } from "./case-defaults.ts";
 
 export interface PagedCase {
   readonly dtype: FloatDType;
@@ -49,14 +50,7 @@ const base = {
   layout: "heads first",
 } as const;
 
-export const makePagedCase = (change: Partial<PagedCase>): PagedCase => {
-  const merged = { ...base, ...change };
-  return {
-    ...merged,
-    valueDim: change.valueDim ?? merged.headDim,
-    scale: change.scale ?? merged.headDim ** -0.5,
-  };
-};
+export const makePagedCase = (change: Partial<PagedCase>): PagedCase => completed({ ...base, ...change });
 
 const make = makePagedCase;
 

@@ -12,6 +12,7 @@ import {
   type RopeLayout,
 } from "../../src/kernels/index.ts";
 import { roundTo } from "../support/rounding.ts";
+import { completed, smallProblem } from "./case-defaults.ts";
 
 export interface RotatedCase extends AttentionCase {
   readonly dtype: FloatDType;
@@ -25,27 +26,9 @@ export interface RotatedCase extends AttentionCase {
   readonly splits?: number;
 }
 
-const base = {
-  batch: 1,
-  queryHeads: 2,
-  keyHeads: 2,
-  queries: 64,
-  keys: 64,
-  headDim: 32,
-  causal: true,
-  dtype: "f32",
-  layout: "half",
-  queryScale: false,
-} as const;
-
 export const makeRotated = (change: Partial<RotatedCase>): RotatedCase => {
-  const merged = { ...base, ...change };
-  return {
-    ...merged,
-    valueDim: change.valueDim ?? merged.headDim,
-    turned: change.turned ?? merged.headDim,
-    scale: change.scale ?? merged.headDim ** -0.5,
-  };
+  const c = completed({ ...smallProblem, headDim: 32, layout: "half" as const, queryScale: false, ...change });
+  return { ...c, turned: c.turned ?? c.headDim };
 };
 
 const make = makeRotated;
