@@ -13,7 +13,7 @@ import type { OperationContext, Plan, Step } from "./operation.ts";
 import { atomicCas, atomicRmw, load, store } from "./pointers.ts";
 import { reduce, scan } from "./reductions.ts";
 import { resultCheck } from "./results.ts";
-import { arange, broadcast, constant, join, programId, sameElements, splat, split, trans } from "./shapes.ts";
+import { arange, broadcast, constant, gather, join, programId, sameElements, splat, split, trans } from "./shapes.ts";
 import { makeView, viewLoad, viewPointer, viewSize, viewStore, viewStride } from "./views.ts";
 
 /** What every operation does; control flow excepted. */
@@ -66,6 +66,7 @@ const plans: Readonly<Record<Exclude<Opcode, "loop" | "if" | "yield">, Plan>> = 
   dot,
   reduce,
   scan,
+  gather,
   add_pointer: addPointer,
   load,
   store,

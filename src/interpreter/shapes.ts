@@ -121,6 +121,24 @@ export const join: Plan = ({ operands, result }) => {
   };
 };
 
+export const gather: Plan = ({ operation, operands, result, machine }) => {
+  const shape = shapeOf(operation.operands[0]!.type);
+  const axis = operation.attributes.axis as number;
+  const [x, indices] = operands as Int32Array[];
+  const out = result() as Int32Array;
+  const [extent, count] = [shape[axis]!, shapeOf(operation.operands[1]!.type)[axis]!];
+  const inner = elementCount(shape.slice(axis + 1));
+  return () => {
+    for (let i = 0; i < out.length; i++) {
+      const at = indices![i]!;
+      if (at < 0 || at >= extent)
+        machine.fail("OUT_OF_BOUNDS", operation, i, `takes element ${at} of an axis of ${extent}`);
+      const outer = Math.floor(i / (count * inner));
+      out[i] = x![(outer * extent + at) * inner + (i % inner)]!;
+    }
+  };
+};
+
 export const split: Plan = ({ operands, result }) => {
   const x = operands[0] as Int32Array;
   const [a, b] = [result(0) as Int32Array, result(1) as Int32Array];

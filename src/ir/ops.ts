@@ -465,6 +465,24 @@ const table = {
       return [tileType(kind === "argmax" || kind === "argmin" ? "i32" : type.dtype, withoutAxis(type.shape, axis))];
     },
   },
+  gather: {
+    summary:
+      "Elements of x by i32 indices along `axis`, each within the axis; along the others, which are alike, each stays where it is",
+    operands: ["x", "indices"],
+    attributes: { axis: "int" },
+    effect: "none",
+    infer([x, indices], attributes) {
+      const [from, at] = [tile(x!, "x"), tile(indices!, "the indices")];
+      const axis = axisOf(attributes, from.shape);
+      if (at.dtype !== "i32") fail("DTYPE", `the indices of gather must be i32, got ${typeToString(at)}`);
+      if (
+        at.shape.length !== from.shape.length ||
+        !sameShape(withoutAxis(at.shape, axis), withoutAxis(from.shape, axis))
+      )
+        fail("GATHER_SHAPE", `x and the indices of gather may differ along axis ${axis} only, got ${show([from, at])}`);
+      return [tileType(from.dtype, at.shape)];
+    },
+  },
   scan: {
     summary: "Inclusive scan along `axis`, from the end if `reverse`",
     operands: ["x"],

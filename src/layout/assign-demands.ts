@@ -20,6 +20,9 @@ function operandLayout(operation: Operation, index: number, layout: LinearLayout
   switch (operation.opcode) {
     case "splat":
       return undefined;
+    case "gather":
+      // Wherever x is: its elements are taken from memory that all threads see.
+      return index === 0 ? undefined : layout;
     case "broadcast":
       return sourceOfBroadcast(layout, shapeOf(operand.type));
     case "expand_dims":

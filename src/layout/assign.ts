@@ -119,6 +119,9 @@ function choosePrimaries(
         const half = source && layoutOfSplit(source.layout);
         return half ? { ...source, layout: half } : byDefault();
       }
+      case "gather":
+        // Where the indices are.
+        return primaries.get(operands[1]!) ?? byDefault();
       case "load":
       case "view_load":
       case "atomic_rmw":

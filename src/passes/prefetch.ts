@@ -80,14 +80,14 @@ function readersOf(
   return readers;
 }
 
-/** Whether the value, or what is computed from it element by element, is multiplied by a dot of the block. */
+/** Whether the value, or what is computed from it element by element or taken by it from a table, is multiplied by a dot of the block. */
 function reachesDot(value: Value, options: PrefetchOptions, order: ReadonlyMap<Operation, number>): boolean {
   const seen = new Set<Operation>();
   const reaches = (from: Value): boolean =>
     options.usersOf(from).some((user) => {
       if (user.operands.some((operand, i) => operand === from && options.reads(user, i))) return order.has(user);
       const { elementwise, rearranges } = ops[user.opcode];
-      if (seen.has(user) || !(elementwise || rearranges)) return false;
+      if (seen.has(user) || !(elementwise || rearranges || user.opcode === "gather")) return false;
       seen.add(user);
       return user.results.some(reaches);
     });

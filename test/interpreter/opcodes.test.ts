@@ -144,6 +144,25 @@ const cases: Readonly<Record<Opcode, readonly Case[]>> = {
     gives("reduce", [tile("bool", [true, false, false, false], [2, 2])], [true, false], { axis: 1, kind: "or" }),
     gives("reduce", [tile("bool", [true, true, false, true], [2, 2])], [false, true], { axis: 1, kind: "xor" }),
   ],
+  gather: [
+    gives("gather", [tile("f32", [5, 6, 7, 8]), tile("i32", [3, 0, 3, 1, 2, 2, 0, 1])], [8, 5, 8, 6, 7, 7, 5, 6], {
+      axis: 0,
+    }),
+    gives("gather", [tile("i64", [1n, 2n, 3n, 4n], [2, 2]), tile("i32", [1, 0, 0, 1], [2, 2])], [3n, 2n, 1n, 4n], {
+      axis: 0,
+    }),
+    gives("gather", [tile("bool", [true, false, false, false], [2, 2]), tile("i32", [0, 0], [2, 1])], [true, false], {
+      axis: 1,
+    }),
+    gives(
+      "gather",
+      [tile("f32", [1, 2, 3, 4, 5, 6, 7, 8], [2, 2, 2]), tile("i32", [1, 1, 0, 1], [2, 1, 2])],
+      [3, 4, 5, 8],
+      {
+        axis: 1,
+      },
+    ),
+  ],
   scan: [
     gives("scan", [tile("f32", [1, 2, 3, 4])], [1, 3, 6, 10], { axis: 0, kind: "sum", reverse: false }),
     gives("scan", [tile("f32", [1, 2, 3, 4])], [10, 9, 7, 4], { axis: 0, kind: "sum", reverse: true }),

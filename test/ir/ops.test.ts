@@ -276,6 +276,20 @@ describe("across elements", () => {
     ],
   );
   rules(
+    "gather",
+    [
+      ["tile<4x8xf16>, tile<4x2xi32>", { axis: 1 }, "tile<4x2xf16>"],
+      ["tile<8xbool>, tile<32xi32>", { axis: 0 }, "tile<32xbool>"],
+    ],
+    [
+      ["tile<4x8xf16>, tile<2x8xi32>", { axis: 1 }, "GATHER_SHAPE"],
+      ["tile<4x8xf16>, tile<8xi32>", { axis: 1 }, "GATHER_SHAPE"],
+      ["tile<8xf16>, tile<8xi64>", { axis: 0 }, "DTYPE"],
+      ["tile<8xf16>, tile<8xi32>", { axis: 1 }, "AXIS"],
+      ["ptr<f16>, tile<8xi32>", { axis: 0 }, "TYPE_MISMATCH"],
+    ],
+  );
+  rules(
     "scan",
     [["tile<4x8xi32>", { axis: 1, kind: "sum", reverse: true }, "tile<4x8xi32>"]],
     [

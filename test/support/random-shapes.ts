@@ -4,7 +4,10 @@ import { type Item, type RandomValues, shapeOfItem } from "./random-values.ts";
 
 export function growShapes(values: RandomValues): void {
   const { tape } = values;
-  tape.pick([reduce, expandDims, broadcast, reshape, trans, dot, join, split, scan, arange])(values, values.anyTile());
+  tape.pick([reduce, expandDims, broadcast, reshape, trans, dot, join, split, scan, arange, gather])(
+    values,
+    values.anyTile(),
+  );
 }
 
 function arange(values: RandomValues): void {
@@ -51,6 +54,17 @@ function split(values: RandomValues, x: Item): void {
   const b = values.builder;
   const paired = shape.at(-1) === 2 ? x.value : b.value("reshape", [x.value], { shape: [count / 2, 2] });
   for (const half of b.create("split", [paired]).results) values.push(half, x.bound);
+}
+
+/** Elements by indices that are computed; along the axis as many as x has, or fewer or more. */
+function gather(values: RandomValues, x: Item): void {
+  const { builder: b, tape } = values;
+  const shape = shapeOfItem(x);
+  const axis = tape.next(shape.length);
+  const wanted = shape.with(axis, tape.pick([shape[axis]!, 1, 2, 8]));
+  if (!values.fits(wanted)) return;
+  const indices = b.value("and", [values.get("i32", wanted).value, b.constant(shape[axis]! - 1, "i32", wanted)]);
+  values.push(b.value("gather", [x.value, indices], { axis }), x.bound);
 }
 
 /** What reductions and scans take. */

@@ -9,6 +9,7 @@ import { lowerAssert, lowerPrint } from "./debug.ts";
 import { lowerConvert, lowerDot } from "./dot.ts";
 import type { Element } from "./element.ts";
 import { lowerElementwise } from "./elementwise.ts";
+import { lowerGather } from "./gather.ts";
 import { address } from "./instruction.ts";
 import { widen } from "./integers.ts";
 import type { Lowered, Lowering } from "./lowering.ts";
@@ -155,6 +156,8 @@ function lowerOperation(lowering: Lowering, operation: Operation): readonly Lowe
       return [lowerReduce(lowering, operation)];
     case "scan":
       return [lowerScan(lowering, operation)];
+    case "gather":
+      return [lowerGather(lowering, operation)];
     case "add_pointer":
       return [lowerAddPointer(lowering, operation)];
     case "load":

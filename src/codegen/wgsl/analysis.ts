@@ -17,7 +17,7 @@ export interface DotPlan {
   readonly b: OperandSource;
 }
 
-const anchorOpcodes = new Set(["reduce", "scan", "dot", "loop", "if", "yield", "print", "assert"]);
+const anchorOpcodes = new Set(["reduce", "scan", "gather", "dot", "loop", "if", "yield", "print", "assert"]);
 
 const ownCost: Readonly<Record<string, number>> = {
   constant: 0,

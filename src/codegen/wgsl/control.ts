@@ -9,6 +9,7 @@ import { debugRoot } from "./debug.ts";
 import { emitDots } from "./dot.ts";
 import { exchange } from "./exchange.ts";
 import { atom, type Expr } from "./expression.ts";
+import { emitGather } from "./gather.ts";
 import type { Generator } from "./generator.ts";
 import type { Group, Root } from "./groups.ts";
 import { viewOf } from "./loads.ts";
@@ -70,6 +71,9 @@ function emitOperation(generator: Generator, operation: Operation, carried: Carr
       return;
     case "scan":
       emitScan(generator, operation);
+      return;
+    case "gather":
+      emitGather(generator, operation);
       return;
     case "dot": {
       const chain = generator.chains.get(operation);

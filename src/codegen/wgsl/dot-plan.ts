@@ -84,7 +84,12 @@ export function isFree(value: Value, writable: (load: Operation) => boolean): bo
     if (shapeOf(of.type).length === 0) return budget;
     if (!operation) return -1;
     const { opcode, operands } = operation;
-    const virtual = ops[opcode].effect === "none" && opcode !== "dot" && opcode !== "reduce" && opcode !== "scan";
+    const virtual =
+      ops[opcode].effect === "none" &&
+      opcode !== "dot" &&
+      opcode !== "reduce" &&
+      opcode !== "scan" &&
+      opcode !== "gather";
     const readable = ops[opcode].effect === "read" && !writable(operation);
     if (!virtual && !readable) return -1;
     return operands.reduce((rest, operand) => (rest < 0 ? rest : left(operand, rest)), budget - costOf(opcode));

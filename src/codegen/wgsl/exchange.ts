@@ -1,5 +1,5 @@
 /**
- * @file Moving values between threads: `convert_layout` by way of workgroup memory, in parts where the tile is larger than that.
+ * @file Moving values between threads: `convert_layout`, and what gathers, by way of workgroup memory, in parts where the tile is larger than that.
  */
 import { elementCount, type Operation, shapeOf } from "../../ir/index.ts";
 import { linearElement } from "./debug.ts";
@@ -28,7 +28,15 @@ export function overRegisters(
 }
 
 /** Carries out a `convert_layout` that moves values. */
-export function exchange(generator: Generator, operation: Operation): void {
+export const exchange = (generator: Generator, operation: Operation): void =>
+  exchangeThrough(generator, operation, (index) => linearElement(generator, index));
+
+/** Puts the first operand into workgroup memory; the result's element at an index is the one whose row-major number `numberOf` gives. */
+export function exchangeThrough(
+  generator: Generator,
+  operation: Operation,
+  numberOf: (index: TileIndex) => Expr,
+): void {
   const { writer, arena, groups } = generator;
   const [source] = operation.operands;
   const [result] = operation.results;
@@ -43,21 +51,25 @@ export function exchange(generator: Generator, operation: Operation): void {
   const parts = elements / part;
   for (let number = 0; number < parts; number++) {
     arena.begin(part * words);
-    const within = (index: TileIndex, body: (slot: Expr) => void, condition?: Expr): void => {
-      const element = writer.bind("element", linearElement(generator, index));
+    const within = (place: Expr, body: (slot: Expr) => void, condition?: Expr): void => {
+      const element = writer.bind("element", place);
       const inPart = parts > 1 ? compare(element.shiftRight(Math.log2(part)), "==", literal(number)) : undefined;
       writer.when([condition, inPart], () => body(parts > 1 ? element.mask(part - 1) : element));
     };
     const body = (index: TileIndex): void => {
       const value = generator.elements.of(source!, index);
-      within(index, (slot) => arena.write(slot, value, source!.type), generator.invocation.firstCopy(from));
+      within(
+        linearElement(generator, index),
+        (slot) => arena.write(slot, value, source!.type),
+        generator.invocation.firstCopy(from),
+      );
     };
     groups.flush(
       groups.add({ distribution: from, operation: undefined, location: undefined, inputs: [source!], body }),
     );
     arena.publish();
     overRegisters(generator, storage.distribution, (index) => {
-      within(index, (slot) =>
+      within(numberOf(index), (slot) =>
         writer.line(`${generator.variables.place(storage, index.at)} = ${arena.read(slot, result!.type)};`),
       );
     });

@@ -1,7 +1,7 @@
 /**
  * @file `tl`: function forms of what works across elements: products, reductions, scans, shapes.
  */
-import { broadcastShape, broadcastTo as repeatTo } from "../operands.ts";
+import { broadcastShape, checkAxis, broadcastTo as repeatTo } from "../operands.ts";
 import { type DotOptions, type Reduced, type ScanOptions, type Tile, tileOf, tileValue } from "../tile.ts";
 import { emit } from "../trace-context.ts";
 import type { BitsDType, DTypeLike, Permuted, Shape, WideDType, WithAxis } from "../types.ts";
@@ -108,6 +108,22 @@ export const expandDims = <T extends DTypeLike, S extends Shape, const A extends
   x: Tile<T, S>,
   axis: A,
 ): Tile<T, WithAxis<S, A>> => x.expandDims(axis);
+
+/**
+ * Elements of x by indices along `axis`: `result[i, j] = x[indices[i, j], j]` for axis 0. Along the other axes x and the indices are alike. Every index
+ * must be within the axis (the interpreter checks it): `clamp` what may not be. A tile of few rows that is only read this way is
+ * better left in memory, and its elements loaded through pointers.
+ *
+ * @throws TraceError `AXIS`, `GATHER_SHAPE`, `DTYPE` (the indices are not i32).
+ */
+export const gather = <T extends DTypeLike, S extends Shape, I extends Shape>(
+  x: Tile<T, S>,
+  indices: Tile<"i32", I>,
+  axis: number,
+): Tile<T, I> => {
+  const [from, at] = [tileValue(x, "the first operand of gather"), tileValue(indices, "the indices of gather")];
+  return tileOf(emit("gather", [from, at], { axis: checkAxis(axis, x.shape, "gather") }));
+};
 
 /** Joins two tiles along a new last axis of extent 2: [M] and [M] to [M, 2]. */
 export function join<T extends DTypeLike, S extends Shape>(
