@@ -4,7 +4,7 @@
  * Every method names the dtype and shape of `this` as its own type parameters. The class parameters then occur in `dtype` and `shape`
  * alone, so comparing two tile types is comparing those two, which keeps the editor fast and its messages one line long.
  */
-import type { Value } from "../ir/index.ts";
+import { type DType, dotResult, type Value } from "../ir/index.ts";
 import { describeArgument, Handle } from "./handle.ts";
 import {
   broadcastTo,
@@ -26,6 +26,7 @@ import type {
   BitsDType,
   Broadcast,
   BroadcastsWith,
+  DotResult,
   DTypeLike,
   Permuted,
   Shape,
@@ -429,15 +430,15 @@ export class Tile<out T extends DTypeLike, out S extends Shape> extends Handle {
   // --- across elements ------------------------------------------------------------------------------------------------------------
 
   /**
-   * Matrix product with another tile, summed in f32, plus `accumulator` if given: [M, K]·[K, N] to [M, N]. Both of one float dtype
-   * (`DOT_SHAPE`, `DTYPE` otherwise).
+   * Matrix product with another tile, plus `accumulator` if given: [M, K]·[K, N] to [M, N]. Both of one float dtype, summed in f32, or both
+   * of i8, summed in i32, which wraps (`DOT_SHAPE`, `DTYPE` otherwise).
    */
   dot<T extends DTypeLike, M extends number, K extends number, N extends number>(
     this: Tile<T, readonly [M, K]>,
     other: Tile<NoInfer<T>, readonly [NoInfer<K>, N]>,
-    accumulator?: Tile<"f32", readonly [NoInfer<M>, NoInfer<N>]>,
+    accumulator?: Tile<DotResult<NoInfer<T>>, readonly [NoInfer<M>, NoInfer<N>]>,
     options: DotOptions = {},
-  ): Tile<"f32", readonly [M, N]> {
+  ): Tile<DotResult<T>, readonly [M, N]> {
     const a = tileValue(this, "the first operand of dot");
     const b = tileValue(other, "the second operand of dot");
     const [left, right]: Shape[] = [this.shape, other.shape];
@@ -447,7 +448,7 @@ export class Tile<out T extends DTypeLike, out S extends Shape> extends Handle {
     }
     const sum = accumulator
       ? tileValue(accumulator, "the accumulator of dot")
-      : constant(0, "f32", [left![0]!, right![1]!]);
+      : constant(0, dotResult(this.dtype as DType), [left![0]!, right![1]!]);
     return tileOf(emit("dot", [a, b, sum], { precision: options.precision ?? "ieee" }));
   }
 

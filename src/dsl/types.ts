@@ -52,6 +52,9 @@ type ExtentIsOne<S extends Shape, Axis extends keyof S, Yes, No> = S & {
   ? Yes
   : No;
 
+/** The dtype in which a dot adds up. Of a free T, f32. */
+export type DotResult<T extends DTypeLike> = Equal<T, "i8", "i32", "f32">;
+
 /** S with leading 1s up to the rank of `Longer` (at most three of them). */
 type Pad<S extends Shape, Longer extends Shape> =
   Rank<S> extends Rank<Longer>

@@ -1,6 +1,6 @@
 /**
  * @file dot. The meaning: products and their sum with the accumulator in f64, rounded to f32 once: at least as accurate as any back
- * end, whatever its order. (`tf32` asks for no more than an instruction some targets have; here operands keep their precision.)
+ * end, whatever its order. Sums of integers are exact in f64; storing them as i32 takes them modulo 2^32. (`tf32` asks for no more than an instruction some targets have; here operands keep their precision.)
  *
  * Operands are packed as f64 into panels of four rows and of four columns, padded with zeros; the inner loop keeps a 4 x 4 block of
  * sums in local variables.

@@ -59,6 +59,8 @@ export const comparePredicates = ["eq", "ne", "lt", "le", "gt", "ge"] as const;
 export type ComparePredicate = (typeof comparePredicates)[number];
 export const atomicKinds = ["add", "max", "min", "and", "or", "xor", "exchange"] as const;
 export type AtomicKind = (typeof atomicKinds)[number];
+/** The dtype in which a dot of operands of `dtype` adds up. */
+export const dotResult = (dtype: DType): "i32" | "f32" => (dtype === "i8" ? "i32" : "f32");
 /** `ieee`: f32 products of f32 operands; `tf32`: operands rounded to tf32 where the target has such an instruction. */
 export const dotPrecisions = ["ieee", "tf32"] as const;
 
@@ -435,7 +437,7 @@ const table = {
 
   // --- across elements --------------------------------------------------------------------------------------------------------
   dot: {
-    summary: "accumulator + a·b in f32: [M, K] and [K, N] of one float dtype",
+    summary: "accumulator + a·b: [M, K] and [K, N] of one float dtype, in f32; or of i8, in i32, which wraps",
     operands: ["a", "b", "accumulator"],
     attributes: { precision: dotPrecisions },
     effect: "none",
@@ -443,9 +445,9 @@ const table = {
       const [left, right] = [tile(a!, "a"), tile(b!, "b")];
       if (left.shape.length !== 2 || right.shape.length !== 2 || left.shape[1] !== right.shape[0])
         fail("DOT_SHAPE", `dot needs [M, K] and [K, N], got ${show([left, right])}`);
-      if (left.dtype !== right.dtype || !isFloat(left.dtype))
-        fail("DTYPE", `dot needs two tiles of one float dtype, got ${show([left, right])}`);
-      const result = tileType("f32", [left.shape[0]!, right.shape[1]!]);
+      if (left.dtype !== right.dtype || !(isFloat(left.dtype) || left.dtype === "i8"))
+        fail("DTYPE", `dot needs two tiles of one float dtype, or of i8, got ${show([left, right])}`);
+      const result = tileType(dotResult(left.dtype), [left.shape[0]!, right.shape[1]!]);
       if (!sameType(c!, result))
         fail("TYPE_MISMATCH", `the accumulator of dot must be ${typeToString(result)}, but is ${typeToString(c!)}`);
       return [result];

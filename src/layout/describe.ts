@@ -50,6 +50,8 @@ const fragments: readonly (readonly [MmaRole, MmaInstruction, MmaContraction, st
   ["accumulator", "m16n8k16", "standard", "accumulator of mma m16n8"],
   ["a", "m16n8k16", "standard", "operand a of mma m16n8k16"],
   ["b", "m16n8k16", "standard", "operand b of mma m16n8k16"],
+  ["a", "m16n8k32", "standard", "operand a of mma m16n8k32"],
+  ["b", "m16n8k32", "standard", "operand b of mma m16n8k32"],
   ["a", "m16n8k8", "standard", "operand a of mma m16n8k8"],
   ["b", "m16n8k8", "standard", "operand b of mma m16n8k8"],
   ["a", "m16n8k8", "accumulator", "operand a of mma m16n8k8, k as in an accumulator"],

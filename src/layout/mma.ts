@@ -1,10 +1,10 @@
 /**
  * @file The fragments of the tensor core instruction `mma.sync` as linear layouts, after the tables "Matrix Fragments for
- * mma.m16n8k16 with floating point type" and "Matrix Fragments for mma.m16n8k8" of the PTX ISA, tiled over the operands of a
+ * mma.m16n8k16 with floating point type", "Matrix Fragments for mma.m16n8k8" and "... for mma.m16n8k32" of the PTX ISA, tiled over the operands of a
  * dot [M, K] x [K, N] → [M, N].
  *
  * Register `i` of a fragment is element a_i, b_i or c_i of those tables; with 16-bit elements, registers 2i and 2i+1 share the
- * 32-bit register i of the instruction. Beyond one instruction the registers run along K (operands) or N (accumulators)
+ * 32-bit register i of the instruction, with 8-bit elements 4i to 4i+3. Beyond one instruction the registers run along K (operands) or N (accumulators)
  * first, so that an accumulator [M, N] is, register by register, the A operand [M, K = N] of the next dot. Each warp owns a
  * contiguous box; warps are numbered row-major over `warpsPerCta`.
  */
@@ -12,8 +12,8 @@ import { LANE, layoutError, log2Exact, REGISTER, tileDims, WARP } from "./dims.t
 import { Span } from "./gf2.ts";
 import { LinearLayout } from "./linear-layout.ts";
 
-/** `m16n8k16` multiplies f16 or bf16, `m16n8k8` tf32; both accumulate in f32. */
-export type MmaInstruction = "m16n8k16" | "m16n8k8";
+/** `m16n8k16` multiplies f16 or bf16, `m16n8k8` tf32; both accumulate in f32. `m16n8k32` multiplies i8 and accumulates in i32. */
+export type MmaInstruction = "m16n8k32" | "m16n8k16" | "m16n8k8";
 
 /** The two operands, and the accumulators (which are the result too). */
 export type MmaRole = "a" | "b" | "accumulator";
@@ -50,7 +50,15 @@ const K16: Record<MmaRole, Fragment> = {
 };
 
 // biome-ignore format: a table
+const K32: Record<MmaRole, Fragment> = {
+  a: { shape: [16, 32], register: [[0, 1], [0, 2], [8, 0], [0, 16]], lane: lanesByRow(4) },
+  b: { shape: [32, 8], register: [[1, 0], [2, 0], [16, 0]], lane: lanesByColumn(4) },
+  accumulator: ACCUMULATOR,
+};
+
+// biome-ignore format: a table
 const FRAGMENTS: Record<MmaInstruction, Record<MmaContraction, Record<MmaRole, Fragment>>> = {
+  m16n8k32: { standard: K32, accumulator: K32 },
   m16n8k16: { standard: K16, accumulator: K16 },
   m16n8k8: {
     standard: {

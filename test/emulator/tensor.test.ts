@@ -29,6 +29,20 @@ describe("mma.sync", () => {
       expect(c).toEqual(expected);
     });
 
+  it("mma_s8, whose sums wrap", () => {
+    const bytes = (count: number, seed: number) =>
+      Int8Array.from({ length: count }, (_, i) => (i * 37 + seed * 11) % 256);
+    const [a, b] = [bytes(16 * 32, 1), bytes(8 * 32, 2)];
+    const c = Int32Array.from({ length: 16 * 8 }, (_, i) => (i % 2 === 0 ? 2 ** 31 - 1 : -(2 ** 31)));
+    const expected = c.map((start, at) => {
+      let sum = start;
+      for (let k = 0; k < 32; k++) sum += a[(at >> 3) * 32 + k]! * b[(at & 7) * 32 + k]!;
+      return sum;
+    });
+    launchFixture("tensor", "mma_s8", { threads: 32 }, c, new Uint32Array(a.buffer), new Uint32Array(b.buffer));
+    expect(c).toEqual(expected);
+  });
+
   it("rounds its operands' formats as they are stored", () => {
     expect(f16ToFloat32(float32ToF16(numbers(23, 1)))).toEqual(numbers(23, 1));
     expect(bf16ToFloat32(float32ToBf16(numbers(23, 1)))).toEqual(numbers(23, 1));

@@ -104,6 +104,17 @@ const cases: Readonly<Record<Opcode, readonly Case[]>> = {
           }
       },
     ],
+    // Of i8, modulo 2^32.
+    gives(
+      "dot",
+      [
+        tile("i8", [-128, 127, 1, 0], [2, 2]),
+        tile("i8", [-128, 2, 127, -1], [2, 2]),
+        tile("i32", [max32, 5, 0, min32], [2, 2]),
+      ],
+      [min32 + 128 * 128 + 127 * 127 - 1, -378, -128, min32 + 2],
+      { precision: "ieee" },
+    ),
     // 2^24 + 1 + 1 = 2^24 + 2 when rounded once.
     gives(
       "dot",

@@ -248,12 +248,16 @@ describe("across elements", () => {
   const ieee = { precision: "ieee" };
   rules(
     "dot",
-    [["tile<16x32xf16>, tile<32x8xf16>, tile<16x8xf32>", ieee, "tile<16x8xf32>"]],
+    [
+      ["tile<16x32xf16>, tile<32x8xf16>, tile<16x8xf32>", ieee, "tile<16x8xf32>"],
+      ["tile<16x32xi8>, tile<32x8xi8>, tile<16x8xi32>", ieee, "tile<16x8xi32>"],
+    ],
     [
       ["tile<16x32xf16>, tile<16x8xf16>, tile<16x8xf32>", ieee, "DOT_SHAPE"],
       ["tile<32xf16>, tile<32x8xf16>, tile<16x8xf32>", ieee, "DOT_SHAPE"],
       ["tile<16x32xf16>, tile<32x8xbf16>, tile<16x8xf32>", ieee, "DTYPE"],
-      ["tile<16x32xi8>, tile<32x8xi8>, tile<16x8xf32>", ieee, "DTYPE"],
+      ["tile<16x32xi8>, tile<32x8xi8>, tile<16x8xf32>", ieee, "TYPE_MISMATCH"],
+      ["tile<16x32xi32>, tile<32x8xi32>, tile<16x8xi32>", ieee, "DTYPE"],
       ["tile<16x32xf16>, tile<32x8xf16>, tile<16x8xf16>", ieee, "TYPE_MISMATCH"],
       ["tile<16x32xf16>, tile<32x8xf16>, tile<16x8xf32>", { precision: "exact" }, "ATTRIBUTE"],
     ],

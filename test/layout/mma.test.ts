@@ -3,7 +3,7 @@ import { mmaFragmentRegisters, mmaLayout, warpExtents } from "../../src/layout/i
 import { places } from "./arbitrary.ts";
 
 // The closed formulas of the PTX ISA, section "Matrix Fragments for mma.m16n8k16 with floating point type" and
-// "... for mma.m16n8k8" (.tf32), written down here independently of the bases in src.
+// "... for mma.m16n8k8" (.tf32) and "... for mma.m16n8k32" (.s8), written down here independently of the bases in src.
 type Formula = (lane: number, i: number) => [number, number];
 const groupId = (lane: number) => lane >> 2;
 const threadInGroup = (lane: number) => lane % 4;
@@ -19,6 +19,14 @@ const tables: Record<string, { shapes: Record<"a" | "b" | "accumulator", [number
       ],
       b: (lane, i) => [threadInGroup(lane) * 2 + (i & 1) + (i < 2 ? 0 : 8), groupId(lane)],
     },
+    m16n8k32: {
+      shapes: { a: [16, 32], b: [32, 8], accumulator: [16, 8] },
+      a: (lane, i) => [
+        (0 <= i && i < 4) || (8 <= i && i < 12) ? groupId(lane) : groupId(lane) + 8,
+        threadInGroup(lane) * 4 + (i & 3) + (i < 8 ? 0 : 16),
+      ],
+      b: (lane, i) => [threadInGroup(lane) * 4 + (i & 3) + (i < 4 ? 0 : 16), groupId(lane)],
+    },
     m16n8k8: {
       shapes: { a: [16, 8], b: [8, 8], accumulator: [16, 8] },
       a: (lane, i) => [
@@ -29,7 +37,7 @@ const tables: Record<string, { shapes: Record<"a" | "b" | "accumulator", [number
     },
   };
 
-describe.each(["m16n8k16", "m16n8k8"] as const)("fragments of mma.%s", (instruction) => {
+describe.each(["m16n8k32", "m16n8k16", "m16n8k8"] as const)("fragments of mma.%s", (instruction) => {
   const table = tables[instruction];
   it.each([
     ["a", table.a],
@@ -80,7 +88,7 @@ describe.each(["m16n8k16", "m16n8k8"] as const)("fragments of mma.%s", (instruct
 
   it("keeps the registers of an instruction together, in its order", () => {
     const layout = mmaLayout({ instruction, role: "a", shape: [64, 64], warpsPerCta: [2, 1] });
-    const size = instruction === "m16n8k16" ? 8 : 4;
+    const size = { m16n8k32: 16, m16n8k16: 8, m16n8k8: 4 }[instruction];
     const registers = mmaFragmentRegisters(layout, { instruction, role: "a" }, [16, 32]);
     expect(registers).toEqual(Array.from({ length: size }, (_, i) => registers[0] + i));
     expect(registers[0] % size).toBe(0);

@@ -119,9 +119,13 @@ function accumulated(
 function dot(values: RandomValues): void {
   const { builder: b, tape, dotExtents } = values;
   const [m, k, n] = [tape.pick(dotExtents), tape.pick(dotExtents), tape.pick(dotExtents)];
-  const dtype = tape.pick((["f32", "f16", "bf16"] as const).filter((d) => values.allows(d)));
+  const dtype = tape.pick((["f32", "f16", "bf16", "i8"] as const).filter((d) => values.allows(d)));
   const [x, y] = [values.get(dtype, [m, k]), values.get(dtype, [k, n])];
-  const c = values.get("f32", [m, n]);
+  const c = values.get(dtype === "i8" ? "i32" : "f32", [m, n]);
+  if (dtype === "i8") {
+    values.push(b.value("dot", [x.value, y.value, c.value], { precision: "ieee" }));
+    return;
+  }
   const bound = k * x.bound * y.bound + c.bound;
   if (values.exact && bound > values.limit("f32")) return;
   values.push(b.value("dot", [x.value, y.value, c.value], { precision: "ieee" }), bound);

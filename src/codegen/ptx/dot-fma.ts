@@ -1,9 +1,9 @@
 /**
- * @file dot by fused multiply-adds in f32: each thread keeps a micro-tile of accumulators and reads, four k at a time, the rows of a and the
+ * @file dot by multiply-adds in f32, or in i32 for i8: each thread keeps a micro-tile of accumulators and reads, four k at a time, the rows of a and the
  * columns of b that it needs from shared memory. An operand lies there as its writer holds it, so that it is written in vectors and without bank
  * conflicts: with k fastest (then XOR-swizzled, since lanes read different rows) or with rows fastest. A loop over k keeps the code small.
  */
-import type { Operation } from "../../ir/index.ts";
+import { dotResult, type Operation } from "../../ir/index.ts";
 import {
   bankConflicts,
   LinearLayout,
@@ -19,7 +19,7 @@ import {
 import { type AccessGroup, groupAccesses, loadGroups, loadTarget } from "./access.ts";
 import { castTile } from "./casts.ts";
 import { coordinatesAlong, linearOfThread, threadColumns } from "./coordinates.ts";
-import { type Element, operandOf } from "./element.ts";
+import { type Element, moveType, operandOf, registerClassOf } from "./element.ts";
 import type { Emitter } from "./emitter.ts";
 import { isRegister, type Register, type SharedBuffer, symbol } from "./instruction.ts";
 import { addIntegers, multiplyIntegers } from "./integers.ts";
@@ -32,6 +32,9 @@ const CHUNK = 4;
 /** Vectors of k in one turn of the loop. */
 const UNROLL = 2;
 const BYTES = 4;
+
+/** What is multiplied and added up: 4 bytes an element. */
+type SumKind = "f32" | "i32";
 
 /** One operand in shared memory. */
 interface Factor {
@@ -49,28 +52,30 @@ export function lowerFmaDot(lowering: Lowering, operation: Operation): Tile {
   const [a, b, c] = operation.operands.map((value) => lowering.tile(value));
   const layout = lowering.layoutOf(operation.results[0]!)!;
   const depth = a!.layout!.shape[1]!;
+  const kind = dotResult(operation.operands[0]!.type.dtype);
   const factors = [
-    factorOf(emitter, "left", castTile(emitter, a!, "f32"), layout, 0),
-    factorOf(emitter, "right", castTile(emitter, b!, "f32"), layout, 1),
+    factorOf(emitter, "left", castTile(emitter, a!, kind), layout, 0),
+    factorOf(emitter, "right", castTile(emitter, b!, kind), layout, 1),
   ] as const;
   const sums = c!.elements(emitter).map((element) => {
-    const register = emitter.register("f32");
-    emitter.emit("mov.f32", [register, operandOf(emitter, element, "f32")]);
+    const register = emitter.register(registerClassOf[kind]);
+    emitter.emit(`mov.${moveType[register.class]}`, [register, operandOf(emitter, element, kind)]);
     return register;
   });
+  const multiplyAdd = kind === "f32" ? "fma.rn.f32" : "mad.lo.s32";
   const groups = factors.map(() => emitter.accessGroup());
   const multiply = (starts: readonly (Register | 0)[], chunk: number): void => {
     const [left, right] = factors.map((factor, i) => factor.load(starts[i]!, chunk, groups[i]!));
     left!.forEach((rows, k) => {
       sums.forEach((sum, register) => {
-        emitter.emit("fma.rn.f32", [sum, rows[register]!, right![k]![register]!, sum]);
+        emitter.emit(multiplyAdd, [sum, rows[register]!, right![k]![register]!, sum]);
       });
     });
   };
   const chunks = Math.max(1, depth / CHUNK);
   if (chunks <= 2 * UNROLL) for (let chunk = 0; chunk < chunks; chunk++) multiply([0, 0], chunk);
   else loopOverChunks(emitter, chunks, factors, multiply);
-  return Tile.ofElements("f32", layout, sums);
+  return Tile.ofElements(kind, layout, sums);
 }
 
 function loopOverChunks(
@@ -101,7 +106,8 @@ function factorOf(emitter: Emitter, name: string, tile: Tile, accumulators: Line
   const depthAxis = 1 - rowAxis;
   const rows = layoutOfReduce(accumulators, depthAxis);
   const rowOf = registersOfReduce(accumulators, depthAxis);
-  const buffer = bufferFor(emitter, name, "f32", tile.layout!);
+  const kind = tile.kind as SumKind;
+  const buffer = bufferFor(emitter, name, kind, tile.layout!);
   const byRows = swizzledShared({ shape, order: [rowAxis, depthAxis] });
   const byDepth = shape[depthAxis]! < CHUNK ? undefined : depthFastest(tile.layout!, rows, rowAxis);
   const wavefrontsOfElement = (memory: LinearLayout): number => {
@@ -114,12 +120,12 @@ function factorOf(emitter: Emitter, name: string, tile: Tile, accumulators: Line
   writeShared(emitter, tile, memory, buffer);
   if (memory === byRows) {
     const width = vectorWidth(rows, 0, { elementBytes: BYTES });
-    emitter.log?.registers("read", "f32", firstChunk(rows, memory, rowAxis), memory, { buffer, offset: 0 }, width);
-    return rowsFirst(emitter, buffer, rows, rowOf, shape[rowAxis]!, Math.min(CHUNK, shape[depthAxis]!));
+    emitter.log?.registers("read", kind, firstChunk(rows, memory, rowAxis), memory, { buffer, offset: 0 }, width);
+    return rowsFirst(emitter, kind, buffer, rows, rowOf, shape[rowAxis]!, Math.min(CHUNK, shape[depthAxis]!));
   }
   const access = firstChunk(rows, memory, rowAxis);
-  emitter.log?.registers("read", "f32", access, memory, { buffer, offset: 0 }, CHUNK);
-  return depthsFirst(emitter, buffer, rowOf, memory, rowAxis, access);
+  emitter.log?.registers("read", kind, access, memory, { buffer, offset: 0 }, CHUNK);
+  return depthsFirst(emitter, kind, buffer, rowOf, memory, rowAxis, access);
 }
 
 /** Shared memory with k fastest. Neighbouring lanes read rows that are as far apart as one thread holds of them. */
@@ -147,22 +153,24 @@ const startOfShared = (emitter: Emitter): Register =>
 /** Loads the addresses and gives the values by index. */
 function loadAll(
   emitter: Emitter,
+  kind: SumKind,
   buffer: SharedBuffer,
   addresses: readonly Element[],
   accessGroup: number,
 ): readonly Register[] {
-  const target = loadTarget(emitter, "f32", undefined, addresses.length, false);
+  const target = loadTarget(emitter, kind, undefined, addresses.length, false);
   const groups: AccessGroup[] = groupAccesses(
-    { dtype: "f32", addresses, masks: undefined },
+    { dtype: kind, addresses, masks: undefined },
     emitter.target.maxVectorBytes,
   );
-  loadGroups(emitter, "f32", groups, target, { space: "shared", buffer }, accessGroup);
+  loadGroups(emitter, kind, groups, target, { space: "shared", buffer }, accessGroup);
   return target.registers;
 }
 
 /** Element (row, k) at row + k · count. */
 function rowsFirst(
   emitter: Emitter,
+  kind: SumKind,
   buffer: SharedBuffer,
   rows: LinearLayout,
   rowOf: readonly number[],
@@ -178,7 +186,7 @@ function rowsFirst(
       return Array.from({ length: chunk }, (_, k) => {
         const distance = addIntegers(emitter, start, (at * chunk + k) * count * BYTES, "i32");
         const addresses = places.map((place) => addIntegers(emitter, place, distance, "i32"));
-        const values = loadAll(emitter, buffer, addresses, accessGroup);
+        const values = loadAll(emitter, kind, buffer, addresses, accessGroup);
         return rowOf.map((row) => values[row]!);
       });
     },
@@ -188,6 +196,7 @@ function rowsFirst(
 /** Element (row, k) where the swizzled `memory` has it: a chunk's place is XORed to the row's. */
 function depthsFirst(
   emitter: Emitter,
+  kind: SumKind,
   buffer: SharedBuffer,
   rowOf: readonly number[],
   memory: LinearLayout,
@@ -223,7 +232,7 @@ function depthsFirst(
       const addresses = parts.map((part) =>
         addIntegers(emitter, baseOf((part & moving) ^ (at * chunkBytes)), part & ~moving, "i32"),
       );
-      const values = loadAll(emitter, buffer, addresses, accessGroup);
+      const values = loadAll(emitter, kind, buffer, addresses, accessGroup);
       return Array.from({ length: CHUNK }, (_, k) => rowOf.map((row) => values[row * CHUNK + k]!));
     },
   };

@@ -14,7 +14,7 @@ export type DotPlan =
   | { readonly kind: "fma" };
 
 /**
- * Halves go to the tensor cores, f32 only when tf32 is asked for; a contraction shorter than the instruction's does not, since a copy
+ * Halves and i8 go to the tensor cores, f32 only when tf32 is asked for; a contraction shorter than the instruction's does not, since a copy
  * would be summed twice. Rows and columns may be fewer than the instruction's: copies compute copies.
  */
 export function planDot(operation: Operation, target: TargetInfo): DotPlan {
@@ -22,6 +22,8 @@ export function planDot(operation: Operation, target: TargetInfo): DotPlan {
   const dtype: DType = a!.type.dtype;
   const k = shapeOf(a!.type)[1]!;
   const half = dtype === "f16" || dtype === "bf16";
+  if (dtype === "i8")
+    return k < 32 ? { kind: "fma" } : { kind: "mma", instruction: target.mma.byte, contraction: "standard" };
   if (!half && operation.attributes.precision !== "tf32") return { kind: "fma" };
   if (k < (half ? 16 : 8)) return { kind: "fma" };
   return half

@@ -8,6 +8,7 @@ import {
   chooseSwizzle,
   conversionBetween,
   type LinearLayout,
+  type MmaInstruction,
   type MmaRole,
   matrixSwizzle,
   mmaFragmentRegisters,
@@ -44,8 +45,10 @@ export function lowerDot(lowering: Lowering, operation: Operation): Tile {
   const left = fragments(lowering, lowering.lowered(a!) as Tile | StagedTile, plan, "a");
   const right = fragments(lowering, lowering.lowered(b!) as Tile | StagedTile, plan, "b");
   const dtype = a!.type.dtype;
-  const type = isHalf(dtype) ? dtype : "tf32";
-  const opcode = `mma.sync.aligned.${plan.instruction}.row.col.f32.${type}.${type}.f32`;
+  const type = isHalf(dtype) ? dtype : dtype === "i8" ? "s8" : "tf32";
+  const [kind, sum, registerClass] =
+    dtype === "i8" ? (["i32", "s32", "b32"] as const) : (["f32", "f32", "f32"] as const);
+  const opcode = `mma.sync.aligned.${plan.instruction}.row.col.${sum}.${type}.${type}.${sum}`;
 
   const [stepM, stepK] = mmaFragmentShape(plan.instruction, "a");
   const stepN = mmaFragmentShape(plan.instruction, "b")[1];
@@ -56,11 +59,11 @@ export function lowerDot(lowering: Lowering, operation: Operation): Tile {
   const fresh = new Map<number, Register>();
   const multiply = (m: number, n: number, k: number): void => {
     const registers = accumulators([m, n]);
-    const sums = registers.map((register) => registerOf(emitter, current[register]!, "f32"));
+    const sums = registers.map((register) => registerOf(emitter, current[register]!, kind));
     // The first step makes new registers, the others add to them.
     const results = registers.map((register, i) => {
       const own = registers.indexOf(register) === i ? fresh.get(register) : undefined;
-      return own ?? emitter.register("f32");
+      return own ?? emitter.register(registerClass);
     });
     emitter.emit(opcode, [vector(results), vector(left.load([m, k])), vector(right.load([k, n])), vector(sums)]);
     registers.forEach((register, i) => {
@@ -74,8 +77,11 @@ export function lowerDot(lowering: Lowering, operation: Operation): Tile {
   for (let k = 0; k < depth; k += stepK)
     if (rowsStay) for (let n = 0; n < columns; n += stepN) for (let m = 0; m < rows; m += stepM) multiply(m, n, k);
     else for (let m = 0; m < rows; m += stepM) for (let n = 0; n < columns; n += stepN) multiply(m, n, k);
-  return Tile.ofElements("f32", layout, current);
+  return Tile.ofElements(kind, layout, current);
 }
+
+/** Elements of an operand in a 32-bit register of the instruction. */
+const elementsInWord: Readonly<Record<MmaInstruction, number>> = { m16n8k32: 4, m16n8k16: 2, m16n8k8: 1 };
 
 interface Fragments {
   readonly layout: LinearLayout;
@@ -113,21 +119,20 @@ function fragments(lowering: Lowering, operand: Tile | StagedTile, plan: MmaPlan
   const { emitter } = lowering;
   const { layout } = operand;
   const words = operand instanceof Tile ? residentWords(emitter, operand) : stagedWords(emitter, operand);
-  const half = plan.instruction === "m16n8k16";
+  const packed = elementsInWord[plan.instruction];
   const registersAt = fragmentRegisters(layout!, plan, role);
   return {
     layout: layout!,
     load(origin) {
       const registers = registersAt(origin);
-      if (!half) return registers.map(words);
       const wanted: Operand[] = [];
-      for (let i = 0; i < registers.length; i += 2) wanted.push(words(registers[i]! >> 1));
+      for (let i = 0; i < registers.length; i += packed) wanted.push(words(registers[i]! / packed));
       return wanted;
     },
   };
 }
 
-/** The 32-bit operands of a tile in registers: words of two halves, or f32 rounded to tf32. */
+/** The 32-bit operands of a tile in registers: words of two halves or of four i8, or f32 rounded to tf32. */
 function residentWords(emitter: Emitter, tile: Tile): (index: number) => Operand {
   if (isHalf(tile.kind)) {
     const words = tile.words(emitter);
@@ -137,31 +142,42 @@ function residentWords(emitter: Emitter, tile: Tile): (index: number) => Operand
     };
   }
   const elements = tile.elements(emitter);
-  const rounded = new Map<number, Register>();
+  const made = new Map<number, Register>();
   return (index) => {
-    let word = rounded.get(index);
+    let word = made.get(index);
     if (!word) {
-      word = emitter.op("b32", "cvt.rna.tf32.f32", registerOf(emitter, elements[index]!, "f32"));
-      rounded.set(index, word);
+      word =
+        tile.kind === "i8"
+          ? packBytes(emitter, elements.slice(4 * index, 4 * index + 4))
+          : emitter.op("b32", "cvt.rna.tf32.f32", registerOf(emitter, elements[index]!, "f32"));
+      made.set(index, word);
     }
     return word;
   };
+}
+
+/** A word of the low bytes of four, the first lowest. */
+function packBytes(emitter: Emitter, elements: readonly Element[]): Register {
+  const [a, b, c, d] = elements.map((element) => registerOf(emitter, element, "i8"));
+  const pair = (low: Register, high: Register): Register => emitter.op("b32", "prmt.b32", low, high, 0x40);
+  return emitter.op("b32", "prmt.b32", pair(a!, b!), pair(c!, d!), 0x5410);
 }
 
 /** Loads words from shared memory when they are first asked for: by ldmatrix where the layouts fit it. */
 function stagedWords(emitter: Emitter, { dtype, layout, memory, place }: StagedTile): (index: number) => Operand {
   const elementBytes = bytesOf(dtype);
   const plan =
-    elementBytes === 2
+    elementBytes <= 2
       ? (planLdmatrix(layout, memory, { elementBytes }) ??
         planLdmatrix(layout, memory, { elementBytes, transposed: true }))
       : undefined;
+  const packed = 4 / elementBytes;
   if (!plan) return residentWords(emitter, readShared(emitter, dtype, layout, memory, place));
   const columns = threadColumns(plan.address).map((offset) => offset * elementBytes);
   const moving = columns.reduce((bits, column) => bits | column, 0);
   const issueOf = new Map<number, number>();
   plan.issues.forEach(({ registers }, issue) => {
-    for (const pair of registers) issueOf.set(pair[0]! >> 1, issue);
+    for (const word of registers) issueOf.set(word[0]! / packed, issue);
   });
   const loaded = new Map<number, Register>();
   const { buffer, group = emitter.accessGroup() } = place;
@@ -180,9 +196,9 @@ function stagedWords(emitter: Emitter, { dtype, layout, memory, place }: StagedT
     const { offset, registers } = plan.issues[issueOf.get(index)!]!;
     const bytes = offset * elementBytes;
     const base = sharedAddress(emitter, columns, bytes & moving, place.start);
-    const results = registers.map((pair) => {
+    const results = registers.map(([first]) => {
       const word = emitter.register("b32");
-      loaded.set(pair[0]! >> 1, word);
+      loaded.set(first! / packed, word);
       return word;
     });
     emitter.emit(opcode, [vector(results), address(base, (bytes & ~moving) + place.offset, buffer)], { access });
@@ -208,7 +224,8 @@ export function lowerConvert(lowering: Lowering, operation: Operation): Tile | S
     return convertTile(emitter, tile, layout);
   const staged = stage(emitter, tile, layout);
   const hoisted = users.some((user) => !lowering.isInSameBlock(user, operation));
-  const words = (layout.sizeOf("register") * bytesOf(tile.kind)) / 4;
+  // In registers, four i8 are four words.
+  const words = layout.sizeOf("register") * (isHalf(tile.kind) ? 0.5 : 1);
   if (!hoisted || words > MAX_RESIDENT_WORDS) return staged;
   return loadStaged(emitter, staged);
 }
@@ -220,10 +237,13 @@ export const readsStaged = ({ emitter }: Lowering, operation: Operation, index: 
 /** How an operand written from `writer` and read in `reader` lies in shared memory. */
 export function stagedMemory(kind: DType, writer: LinearLayout, reader: LinearLayout): LinearLayout {
   const elementBytes = bytesOf(kind);
-  if (!isHalf(kind)) return chooseSwizzle({ writer, reader, elementBytes });
+  const chosen = () => chooseSwizzle({ writer, reader, elementBytes });
+  if (!isHalf(kind) && kind !== "i8") return chosen();
   // Rows in memory run the way in which the writer holds vectors.
   const widths = writer.outs.map((_, axis) => vectorWidth(writer, axis, { elementBytes }));
-  return matrixSwizzle(writer.shape, elementBytes, widths[0]! > widths[1]! ? [0, 1] : [1, 0]);
+  const rows = matrixSwizzle(writer.shape, elementBytes, widths[0]! > widths[1]! ? [0, 1] : [1, 0]);
+  // Of i8, rows must run along the contraction: ldmatrix transposes 16 bits at a time.
+  return isHalf(kind) || planLdmatrix(reader, rows, { elementBytes }) ? rows : chosen();
 }
 
 function stage(emitter: Emitter, tile: Tile, layout: LinearLayout): StagedTile {

@@ -20,8 +20,8 @@ export interface TargetInfo {
   readonly sharedMemoryBanks: number;
   readonly registersPerThread: number;
   readonly registersPerMultiprocessor: number;
-  /** Tensor-core instructions for pairs of operands in 16 bits and in tf32; accumulators are f32. */
-  readonly mma: { readonly half: "m16n8k16"; readonly tf32: "m16n8k8" };
+  /** Tensor-core instructions for pairs of operands in 16 bits and in tf32, whose accumulators are f32, and in 8 bits, whose are i32. */
+  readonly mma: { readonly half: "m16n8k16"; readonly tf32: "m16n8k8"; readonly byte: "m16n8k32" };
   /** Copies global memory to shared memory without registers. */
   readonly asyncCopy: boolean;
 }
@@ -39,7 +39,7 @@ export const targets: Readonly<Record<string, TargetInfo>> = {
     sharedMemoryBanks: 32,
     registersPerThread: 255,
     registersPerMultiprocessor: 64 * 1024,
-    mma: { half: "m16n8k16", tf32: "m16n8k8" },
+    mma: { half: "m16n8k16", tf32: "m16n8k8", byte: "m16n8k32" },
     asyncCopy: true,
   },
 };

@@ -4,7 +4,7 @@
  * fetches a part and the lanes hand them round. A chain of dots (see dot-plan.ts) is one walk along k in which all of its products are added,
  * so that what their operands have in common is loaded and computed once.
  */
-import { type Operation, shapeOf, type TileType, type Value } from "../../ir/index.ts";
+import { dotResult, type Operation, shapeOf, type TileType, type Value } from "../../ir/index.ts";
 import type { DotPlan } from "./analysis.ts";
 import { isSoftware } from "./capabilities.ts";
 import { contiguousAxis } from "./dot-plan.ts";
@@ -14,9 +14,6 @@ import type { Generator } from "./generator.ts";
 import { freeIndex, heldIndex, laneOf, type TileIndex } from "./tile-index.ts";
 import { dotTuning } from "./tuning.ts";
 import type { Storage } from "./variables.ts";
-
-/** What workgroup memory holds of an operand. */
-const staged: TileType = { kind: "tile", dtype: "f32", shape: [] };
 
 /** Gives the elements of an operand at rows (of a) or columns (of b) and consecutive k. */
 interface Piece {
@@ -28,7 +25,7 @@ interface Piece {
   readonly stagedK: Expr;
 }
 
-/** The operands of one dot. */
+/** The operands of one dot. Those of a chain are of one kind. */
 interface Factors {
   readonly a: Value;
   readonly b: Value;
@@ -54,6 +51,8 @@ class DotEmitter {
   /** Along k, how much is staged at a time. */
   readonly #part: number;
   readonly #parts: number;
+  /** What is multiplied and added up; so workgroup memory holds it. */
+  readonly #sumType: TileType;
   /** Lanes of a subgroup that share the fetching of b; 1 if each thread fetches for itself. */
   readonly #lanes: number;
 
@@ -62,6 +61,7 @@ class DotEmitter {
     this.#last = chain.at(-1)!;
     this.#factors = chain.map(({ operands: [a, b] }) => ({ a: a!, b: b! }));
     this.#accumulator = chain[0]!.operands[2]!;
+    this.#sumType = { kind: "tile", dtype: dotResult(this.#factors[0]!.a.type.dtype), shape: [] };
     this.#sources = generator.analysis.plans.get(this.#last)!;
     this.#storage = target ?? generator.variables.declare(this.#last.results[0]!);
     const { extents } = this.#storage.distribution;
@@ -141,7 +141,7 @@ class DotEmitter {
       const inPart = this.#parts > 1 ? compare(k.shiftRight(Math.log2(this.#part)), "==", part) : undefined;
       const within = this.#parts > 1 ? k.mask(this.#part - 1) : k;
       writer.when([this.#generator.invocation.firstCopy(distribution), inPart], () =>
-        arena.write(this.#slot(side, line, within), this.#generator.elements.of(value, index), staged),
+        arena.write(this.#slot(side, line, within), this.#generator.elements.of(value, index), this.#sumType),
       );
     };
     groups.flush(groups.add({ distribution, operation: undefined, location: undefined, inputs: [value], body }));
@@ -186,7 +186,8 @@ class DotEmitter {
             ? this.#generator.elements.of(initial, index)
             : this.#generator.variables.place(this.#storage, index.at);
         });
-        return writer.variable(`sum_${i}_${j}`, this.#width === 4 ? "vec4f" : "f32", vector(values).text);
+        const type = this.#width === 4 ? `vec4${this.#sumType.dtype[0]}` : this.#sumType.dtype;
+        return writer.variable(`sum_${i}_${j}`, type, this.#vector(values).text);
       }),
     );
   }
@@ -279,7 +280,7 @@ class DotEmitter {
         : this.#elementsOfB(b, piece);
     return elements.map((line, k) =>
       range(this.#columns / this.#width).map((j) =>
-        writer.bind(`b_${k}_${j}`, vector(line.slice(j * this.#width, (j + 1) * this.#width))),
+        writer.bind(`b_${k}_${j}`, this.#vector(line.slice(j * this.#width, (j + 1) * this.#width))),
       ),
     );
   }
@@ -335,7 +336,7 @@ class DotEmitter {
         along === 0
           ? freeIndex([k, start.plus(number)])
           : freeIndex([k.plus(numberShift(number, perLine)), start.plus(number.mask(perLine - 1).times(4))]);
-      return writer.bind(`fetched_${turn}`, vector(generator.elements.quad(b, base, along)));
+      return writer.bind(`fetched_${turn}`, this.#vector(generator.elements.quad(b, base, along)));
     });
     const handed = range(quads).map((number) => {
       const source = mine[Math.floor(number / this.#lanes)]!;
@@ -345,9 +346,19 @@ class DotEmitter {
     return range(4).map((step) =>
       range(perLine).map((j) => {
         const parts = handed.slice(4 * j, 4 * j + 4).map((quad) => atom(`${quad}.${"xyzw"[step]}`, quad.depth));
-        return writer.bind(`b_${step}_${j}`, vector(parts));
+        return writer.bind(`b_${step}_${j}`, this.#vector(parts));
       }),
     );
+  }
+
+  /** One value as itself, four as a vector; `v.x, v.y, v.z, v.w` as `v`. */
+  #vector(values: readonly Expr[]): Expr {
+    if (values.length === 1) return values[0]!;
+    const whole = /^(\w+)\.x$/.exec(values[0]!.text)?.[1];
+    if (whole && values.every((value, i) => value.text === `${whole}.${"xyzw"[i]}`))
+      return atom(whole, deepest(values));
+    const type = `vec4${this.#sumType.dtype[0]}`;
+    return atom(`${type}(${values.map((value) => value.text).join(", ")})`, deepest(values));
   }
 }
 
@@ -357,11 +368,3 @@ const fetchAxis = (b: Value): 0 | 1 => (contiguousAxis(b) === 0 ? 0 : 1);
 const numberShift = (number: Expr, perLine: number): Expr => number.shiftRight(Math.log2(perLine));
 
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
-
-/** One value as itself, four as a vector; `v.x, v.y, v.z, v.w` as `v`. */
-function vector(values: readonly Expr[]): Expr {
-  if (values.length === 1) return values[0]!;
-  const whole = /^(\w+)\.x$/.exec(values[0]!.text)?.[1];
-  if (whole && values.every((value, i) => value.text === `${whole}.${"xyzw"[i]}`)) return atom(whole, deepest(values));
-  return atom(`vec4f(${values.map((value) => value.text).join(", ")})`, deepest(values));
-}

@@ -4,18 +4,18 @@
 import { broadcastShape, checkAxis, broadcastTo as repeatTo } from "../operands.ts";
 import { type DotOptions, type Reduced, type ScanOptions, type Tile, tileOf, tileValue } from "../tile.ts";
 import { emit } from "../trace-context.ts";
-import type { BitsDType, DTypeLike, Permuted, Shape, WideDType, WithAxis } from "../types.ts";
+import type { BitsDType, DotResult, DTypeLike, Permuted, Shape, WideDType, WithAxis } from "../types.ts";
 
 /**
- * Matrix product, summed in f32: accumulator + a·b with a [M, K] and b [K, N] of one float dtype. Without an accumulator, from 0.
- * `DOT_SHAPE` when the inner dimensions differ.
+ * Matrix product: accumulator + a·b with a [M, K] and b [K, N] of one float dtype, summed in f32, or of i8, summed in i32. Without an
+ * accumulator, from 0. `DOT_SHAPE` when the inner dimensions differ.
  */
 export const dot = <T extends DTypeLike, M extends number, K extends number, N extends number>(
   a: Tile<T, readonly [M, K]>,
   b: Tile<NoInfer<T>, readonly [NoInfer<K>, N]>,
-  accumulator?: Tile<"f32", readonly [NoInfer<M>, NoInfer<N>]>,
+  accumulator?: Tile<DotResult<NoInfer<T>>, readonly [NoInfer<M>, NoInfer<N>]>,
   options: DotOptions = {},
-): Tile<"f32", readonly [M, N]> => a.dot(b, accumulator, options);
+): Tile<DotResult<T>, readonly [M, N]> => a.dot(b, accumulator, options);
 
 /** The sum along `axis`, which disappears; over all elements without one. f32, i32, u32, i64. */
 export const sum = <T extends WideDType, S extends Shape, const A extends number | undefined = undefined>(
