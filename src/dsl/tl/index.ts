@@ -3,6 +3,7 @@
  */
 export { pointer, scalar, tensor } from "../parameters.ts";
 export * from "./across.ts";
+export * from "./arrange.ts";
 export * from "./combine.ts";
 export * from "./control.ts";
 export * from "./creation.ts";
