@@ -211,13 +211,10 @@ export function reduce(kind: string, x: Value, axis: number | undefined): Value 
     );
   if (axis !== undefined) return emit("reduce", [x], { axis: checkAxis(axis, type.shape, what), kind });
   if (type.shape.length === 0) return kind.startsWith("arg") ? constant(0, "i32") : x;
-  if (kind.startsWith("arg") && type.shape.length > 1) {
-    const count = type.shape.reduce((product, extent) => product * extent, 1);
-    return emit("reduce", [emit("reshape", [x], { shape: [count] })], { axis: 0, kind });
-  }
-  let result = x;
-  for (let last = type.shape.length - 1; last >= 0; last--) result = emit("reduce", [result], { axis: last, kind });
-  return result;
+  // As one row: then each thread first combines all that it holds.
+  const count = type.shape.reduce((product, extent) => product * extent, 1);
+  const row = type.shape.length === 1 ? x : emit("reshape", [x], { shape: [count] });
+  return emit("reduce", [row], { axis: 0, kind });
 }
 
 export function scan(kind: string, x: Value, axis: number, reverse: boolean): Value {

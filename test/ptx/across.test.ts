@@ -3,6 +3,8 @@
  * interpreter. Float data are small integers, so that every order of summation gives the same bits.
  */
 import { describe, expect, it } from "vitest";
+import { compilePtx } from "../../src/codegen/ptx/index.ts";
+import { kernel, type Tile, tl } from "../../src/dsl/index.ts";
 import {
   type Builder,
   type DType,
@@ -14,6 +16,7 @@ import {
   shapeOf,
   type Value,
 } from "../../src/ir/index.ts";
+import { optimize } from "../../src/passes/index.ts";
 import { loadTile, makeKernel, pointer, storeTile } from "../interpreter/kernels.ts";
 import { randomData } from "../support/random-data.ts";
 import { sameData } from "../support/random-kernel.ts";
@@ -165,5 +168,33 @@ describe("across elements, in the emulator", () => {
     });
     expect([...actual.max!]).toEqual([0, 2, 0, 2]);
     expect([...actual.min!]).toEqual([0, 1, 0, 3]);
+  });
+});
+
+describe("what passes between lanes", () => {
+  const exchanges = (reduce: () => Tile<DType, readonly number[]>): string[] => {
+    const definition = kernel({
+      name: "all",
+      params: { out: tl.pointer("T") },
+      body: (p) => tl.store(p.out, reduce() as never),
+    });
+    const { source } = compilePtx(optimize(definition.trace({ dtypes: { T: "i32" } })), {
+      target: "sm_80",
+      numWarps: 1,
+    });
+    return [...source.matchAll(/(?:shfl|redux)\.sync\.\w+/g)].map(([opcode]) => opcode);
+  };
+  const numbers = () => tl.arange(0, 1024).reshape([32, 32]).mul(tl.programId(0));
+
+  it("is one instruction for an integer of a whole warp, after each lane has combined its own", () => {
+    expect(exchanges(() => tl.sum(numbers()))).toEqual(["redux.sync.add"]);
+    expect(exchanges(() => tl.min(numbers()))).toEqual(["redux.sync.min"]);
+    expect(exchanges(() => tl.any(numbers().gt(5)).to("i32"))).toEqual(["redux.sync.or"]);
+  });
+  it("is two for the place of an extreme", () => {
+    expect(exchanges(() => tl.argmax(numbers()))).toEqual(["redux.sync.max", "redux.sync.max"]);
+  });
+  it("is five shuffles for an f32", () => {
+    expect(exchanges(() => tl.sum(numbers().to("f32")).to("i32"))).toEqual(new Array(5).fill("shfl.sync.bfly"));
   });
 });

@@ -1,6 +1,6 @@
 /**
- * @file reduce: first within each thread, then among the lanes that share a row by butterfly shuffles, then across warps through shared
- * memory (the plan is the layout's: src/layout/reduction.ts). Every thread ends with the same bits.
+ * @file reduce: first within each thread, then among the lanes that share a row by butterfly shuffles (integers of a whole warp by redux), then
+ * across warps through shared memory (the plan is the layout's: src/layout/reduction.ts). Every thread ends with the same bits.
  *
  * argmax and argmin are a maximum of 64-bit keys: the value, in an order of integers, above the complement of its index.
  */
@@ -11,7 +11,7 @@ import { coordinatesAlong, threadBitsClear } from "./coordinates.ts";
 import { type Element, floatImmediate, isFloatImmediate, registerOf } from "./element.ts";
 import { mapElements } from "./elementwise.ts";
 import type { Emitter } from "./emitter.ts";
-import { shuffleElement } from "./exchange.ts";
+import { fromWords, shuffleElement, toWords } from "./exchange.ts";
 import type { Register } from "./instruction.ts";
 import type { Lowering } from "./lowering.ts";
 import { convertThroughShared } from "./shared.ts";
@@ -68,13 +68,48 @@ export function combineParts(emitter: Emitter, parts: Tile, plan: ReductionPlan,
   const dtype = parts.kind as DType;
   const combine = combiner(emitter, kind, dtype);
   let elements = [...parts.elements(emitter)];
-  for (const step of plan.inWarp)
-    elements = elements.map((own, r) => {
-      const partner = elements[r ^ (step[REGISTER] ?? 0)]!;
-      return combine(own, shuffleElement(emitter, "bfly", partner, dtype, step[LANE] ?? 0));
-    });
+  const atOnce = isWholeWarp(emitter, plan) && warpReduction(emitter, kind, dtype);
+  if (atOnce) elements = elements.map(atOnce);
+  else
+    for (const step of plan.inWarp)
+      elements = elements.map((own, r) => {
+        const partner = elements[r ^ (step[REGISTER] ?? 0)]!;
+        return combine(own, shuffleElement(emitter, "bfly", partner, dtype, step[LANE] ?? 0));
+      });
   if (plan.acrossWarps.length > 0) elements = acrossWarps(emitter, dtype, plan, elements, combine);
   return Tile.ofElements(dtype, parts.layout, elements);
+}
+
+/** Whether all lanes of a warp have a part of each row, in the same register. */
+const isWholeWarp = ({ target }: Emitter, { inWarp }: ReductionPlan): boolean =>
+  2 ** inWarp.length === target.warpSize && inWarp.every((step) => !step[REGISTER]);
+
+/** What combines an integer of all lanes of a warp in an instruction or a few; undefined where there is no such thing. */
+function warpReduction(emitter: Emitter, kind: CombineKind, dtype: DType): ((own: Element) => Element) | undefined {
+  const redux = (operation: string, own: Register): Register => emitter.op("b32", `redux.sync.${operation}`, own, -1);
+  const bitwise = kind === "and" || kind === "or" || kind === "xor";
+  const extreme = kind === "max" || kind === "min";
+  if (dtype === "bool")
+    return (own) => {
+      const bit = emitter.op("b32", "selp.b32", 1, 0, registerOf(emitter, own, "bool"));
+      return emitter.op("pred", "setp.ne.s32", redux(`${kind}.b32`, bit), 0);
+    };
+  if (dtype === "i64" && extreme)
+    return (own) => {
+      const [low, high] = toWords(emitter, own, "i64");
+      const best = redux(`${kind}.s32`, high!);
+      // Where the upper words are equal, the lower ones decide.
+      const inPlay = emitter.op("pred", "setp.eq.s32", high!, best);
+      const other = kind === "max" ? 0 : 0xffffffff;
+      return fromWords(
+        emitter,
+        [redux(`${kind}.u32`, emitter.op("b32", "selp.b32", low!, other, inPlay)), best],
+        "i64",
+      );
+    };
+  if (dtype === "i64" || dtype === "f32" || !(bitwise || extreme || kind === "sum")) return undefined;
+  const operation = bitwise ? `${kind}.b32` : `${kind === "sum" ? "add" : kind}.${dtype === "u32" ? "u32" : "s32"}`;
+  return (own) => redux(operation, registerOf(emitter, own, dtype));
 }
 
 /** The value as parts: one thread of those that have a part of it holds it, the others 0. */
