@@ -13,7 +13,19 @@ import type { OperationContext, Plan, Step } from "./operation.ts";
 import { atomicCas, atomicRmw, load, store } from "./pointers.ts";
 import { reduce, scan } from "./reductions.ts";
 import { resultCheck } from "./results.ts";
-import { arange, broadcast, constant, gather, join, programId, sameElements, splat, split, trans } from "./shapes.ts";
+import {
+  arange,
+  broadcast,
+  constant,
+  gather,
+  histogram,
+  join,
+  programId,
+  sameElements,
+  splat,
+  split,
+  trans,
+} from "./shapes.ts";
 import { makeView, viewLoad, viewPointer, viewSize, viewStore, viewStride } from "./views.ts";
 
 /** What every operation does; control flow excepted. */
@@ -67,6 +79,7 @@ const plans: Readonly<Record<Exclude<Opcode, "loop" | "if" | "yield">, Plan>> = 
   reduce,
   scan,
   gather,
+  histogram,
   add_pointer: addPointer,
   load,
   store,

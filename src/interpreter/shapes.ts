@@ -139,6 +139,15 @@ export const gather: Plan = ({ operation, operands, result, machine }) => {
   };
 };
 
+export const histogram: Plan = ({ operands, result }) => {
+  const [x] = operands as Int32Array[];
+  const out = result() as Int32Array;
+  return () => {
+    out.fill(0);
+    for (const bin of x!) if (bin >= 0 && bin < out.length) out[bin]!++;
+  };
+};
+
 export const split: Plan = ({ operands, result }) => {
   const x = operands[0] as Int32Array;
   const [a, b] = [result(0) as Int32Array, result(1) as Int32Array];

@@ -485,6 +485,20 @@ const table = {
       return [tileType(from.dtype, at.shape)];
     },
   },
+  histogram: {
+    summary: "How many elements of the i32 row x are 0, 1, ..., bins - 1; others are not counted",
+    operands: ["x"],
+    attributes: { bins: "int" },
+    effect: "none",
+    infer([x], { bins }) {
+      const type = tile(x!, "the operand of histogram");
+      if (type.dtype !== "i32") fail("DTYPE", `histogram counts i32, got ${typeToString(type)}`);
+      if (type.shape.length !== 1)
+        fail("HISTOGRAM_SHAPE", `histogram takes a tile of one axis, got ${typeToString(type)}`);
+      checkShape([bins as number]);
+      return [tileType("i32", [bins as number])];
+    },
+  },
   scan: {
     summary: "Inclusive scan along `axis`, from the end if `reverse`",
     operands: ["x"],

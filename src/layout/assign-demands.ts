@@ -19,6 +19,7 @@ function operandLayout(operation: Operation, index: number, layout: LinearLayout
   const operand = operation.operands[index]!;
   switch (operation.opcode) {
     case "splat":
+    case "histogram":
       return undefined;
     case "gather":
       // Wherever x is: its elements are taken from memory that all threads see.

@@ -122,6 +122,8 @@ function choosePrimaries(
       case "gather":
         // Where the indices are.
         return primaries.get(operands[1]!) ?? byDefault();
+      case "histogram":
+        return byDefault();
       case "load":
       case "view_load":
       case "atomic_rmw":

@@ -174,6 +174,10 @@ const cases: Readonly<Record<Opcode, readonly Case[]>> = {
       },
     ),
   ],
+  histogram: [
+    gives("histogram", [tile("i32", [3, 0, 3, 1, -1, 4, max32, min32])], [1, 1, 0, 2], { bins: 4 }),
+    gives("histogram", [tile("i32", [7, 0])], [1], { bins: 1 }),
+  ],
   scan: [
     gives("scan", [tile("f32", [1, 2, 3, 4])], [1, 3, 6, 10], { axis: 0, kind: "sum", reverse: false }),
     gives("scan", [tile("f32", [1, 2, 3, 4])], [10, 9, 7, 4], { axis: 0, kind: "sum", reverse: true }),

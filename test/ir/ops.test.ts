@@ -294,6 +294,16 @@ describe("across elements", () => {
     ],
   );
   rules(
+    "histogram",
+    [["tile<64xi32>", { bins: 16 }, "tile<16xi32>"]],
+    [
+      ["tile<64xi64>", { bins: 16 }, "DTYPE"],
+      ["tile<8x8xi32>", { bins: 16 }, "HISTOGRAM_SHAPE"],
+      ["i32", { bins: 16 }, "HISTOGRAM_SHAPE"],
+      ["tile<64xi32>", { bins: 10 }, "TILE_EXTENT"],
+    ],
+  );
+  rules(
     "scan",
     [["tile<4x8xi32>", { axis: 1, kind: "sum", reverse: true }, "tile<4x8xi32>"]],
     [

@@ -4,7 +4,7 @@ import { type Item, type RandomValues, shapeOfItem } from "./random-values.ts";
 
 export function growShapes(values: RandomValues): void {
   const { tape } = values;
-  tape.pick([reduce, expandDims, broadcast, reshape, trans, dot, join, split, scan, arange, gather])(
+  tape.pick([reduce, expandDims, broadcast, reshape, trans, dot, join, split, scan, arange, gather, histogram])(
     values,
     values.anyTile(),
   );
@@ -65,6 +65,13 @@ function gather(values: RandomValues, x: Item): void {
   if (!values.fits(wanted)) return;
   const indices = b.value("and", [values.get("i32", wanted).value, b.constant(shape[axis]! - 1, "i32", wanted)]);
   values.push(b.value("gather", [x.value, indices], { axis }), x.bound);
+}
+
+function histogram(values: RandomValues): void {
+  const [count] = values.shape(1);
+  const x = values.get("i32", [count!]);
+  const bins = values.tape.pick([1, 4, 16]);
+  values.push(values.builder.value("histogram", [x.value], { bins }), count);
 }
 
 /** What reductions and scans take. */

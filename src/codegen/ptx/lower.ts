@@ -10,6 +10,7 @@ import { lowerConvert, lowerDot } from "./dot.ts";
 import type { Element } from "./element.ts";
 import { lowerElementwise } from "./elementwise.ts";
 import { lowerGather } from "./gather.ts";
+import { lowerHistogram } from "./histogram.ts";
 import { address } from "./instruction.ts";
 import { widen } from "./integers.ts";
 import type { Lowered, Lowering } from "./lowering.ts";
@@ -158,6 +159,8 @@ function lowerOperation(lowering: Lowering, operation: Operation): readonly Lowe
       return [lowerScan(lowering, operation)];
     case "gather":
       return [lowerGather(lowering, operation)];
+    case "histogram":
+      return [lowerHistogram(lowering, operation)];
     case "add_pointer":
       return [lowerAddPointer(lowering, operation)];
     case "load":

@@ -17,7 +17,18 @@ export interface DotPlan {
   readonly b: OperandSource;
 }
 
-const anchorOpcodes = new Set(["reduce", "scan", "gather", "dot", "loop", "if", "yield", "print", "assert"]);
+const anchorOpcodes = new Set([
+  "reduce",
+  "scan",
+  "gather",
+  "histogram",
+  "dot",
+  "loop",
+  "if",
+  "yield",
+  "print",
+  "assert",
+]);
 
 const ownCost: Readonly<Record<string, number>> = {
   constant: 0,

@@ -2,7 +2,7 @@
  * @file Workgroup memory: one array of words, the arena, through which threads exchange values. Each exchange writes, waits for all
  * threads, and reads; the next one first waits until everybody has read. Barriers stand in uniform control flow only.
  */
-import type { ValueType } from "../../ir/index.ts";
+import { type ValueType, walk } from "../../ir/index.ts";
 import { CompileError } from "../../support/errors.ts";
 import { atom, compare, Expr, literal, precedence } from "./expression.ts";
 import type { Generator } from "./generator.ts";
@@ -14,19 +14,40 @@ export class Arena {
   #name: string | undefined;
   /** Whether some thread may still be reading. */
   #inUse = false;
+  /** Words that are counted in, which are atomic and therefore apart, and their name. */
+  readonly #counters: number;
+  #counterName: string | undefined;
 
   constructor(generator: Generator) {
     this.#generator = generator;
+    let most = 0;
+    walk(generator.kernel.body, ({ opcode, attributes }) => {
+      if (opcode === "histogram") most = Math.max(most, attributes.bins as number);
+    });
+    this.#counters = most;
   }
 
   /** Words of 32 bits that an exchange can use. */
   get capacity(): number {
-    return Math.floor(this.#generator.capabilities.limits.maxComputeWorkgroupStorageSize / 4);
+    return Math.floor(this.#generator.capabilities.limits.maxComputeWorkgroupStorageSize / 4) - this.#counters;
   }
 
   /** Bytes used so far. */
   get bytes(): number {
-    return this.#words * 4;
+    return (this.#words + this.#counters) * 4;
+  }
+
+  /** The name of the counters, as many as the largest histogram has bins. Half of the memory is left for exchanges. */
+  counters(): string {
+    const { kernel, capabilities } = this.#generator;
+    const limit = capabilities.limits.maxComputeWorkgroupStorageSize;
+    if (8 * this.#counters > limit)
+      throw new CompileError(
+        "WORKGROUP_MEMORY",
+        `kernel "${kernel.name}" counts in ${this.#counters} bins, but the workgroup memory of the device, ${limit} bytes, allows ${Math.floor(limit / 8)}: count a part of the bins at a time`,
+      );
+    this.#counterName ??= this.#generator.names.unique("counters");
+    return this.#counterName;
   }
 
   /** Begins an exchange of `words` words: after this the arena may be written. */
@@ -34,7 +55,7 @@ export class Arena {
     if (words > this.capacity)
       throw new CompileError(
         "WORKGROUP_MEMORY",
-        `kernel "${this.#generator.kernel.name}" needs ${words * 4} bytes of workgroup memory, but the device has ${this.capacity * 4}: use smaller tiles`,
+        `kernel "${this.#generator.kernel.name}" needs ${(words + this.#counters) * 4} bytes of workgroup memory, but the device has ${(this.capacity + this.#counters) * 4}: use smaller tiles`,
       );
     this.#words = Math.max(this.#words, words);
     if (this.#inUse) this.#generator.writer.line("workgroupBarrier();");
@@ -87,7 +108,11 @@ export class Arena {
   }
 
   declaration(): string | undefined {
-    return this.#name && `var<workgroup> ${this.#name}: array<u32, ${this.#words}>;`;
+    const declarations = [
+      this.#name && `var<workgroup> ${this.#name}: array<u32, ${this.#words}>;`,
+      this.#counterName && `var<workgroup> ${this.#counterName}: array<atomic<u32>, ${this.#counters}>;`,
+    ];
+    return declarations.filter((text) => text !== undefined).join("\n") || undefined;
   }
 }
 

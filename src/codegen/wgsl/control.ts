@@ -12,6 +12,7 @@ import { atom, type Expr } from "./expression.ts";
 import { emitGather } from "./gather.ts";
 import type { Generator } from "./generator.ts";
 import type { Group, Root } from "./groups.ts";
+import { emitHistogram } from "./histogram.ts";
 import { viewOf } from "./loads.ts";
 import { nameOf } from "./names.ts";
 import { reduceRoot } from "./reduce.ts";
@@ -74,6 +75,9 @@ function emitOperation(generator: Generator, operation: Operation, carried: Carr
       return;
     case "gather":
       emitGather(generator, operation);
+      return;
+    case "histogram":
+      emitHistogram(generator, operation);
       return;
     case "dot": {
       const chain = generator.chains.get(operation);

@@ -89,7 +89,8 @@ export function isFree(value: Value, writable: (load: Operation) => boolean): bo
       opcode !== "dot" &&
       opcode !== "reduce" &&
       opcode !== "scan" &&
-      opcode !== "gather";
+      opcode !== "gather" &&
+      opcode !== "histogram";
     const readable = ops[opcode].effect === "read" && !writable(operation);
     if (!virtual && !readable) return -1;
     return operands.reduce((rest, operand) => (rest < 0 ? rest : left(operand, rest)), budget - costOf(opcode));

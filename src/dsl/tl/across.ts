@@ -1,7 +1,7 @@
 /**
  * @file `tl`: function forms of what works across elements: products, reductions, scans, shapes.
  */
-import { broadcastShape, checkAxis, broadcastTo as repeatTo } from "../operands.ts";
+import { broadcastShape, checkAxis, checkExtents, broadcastTo as repeatTo } from "../operands.ts";
 import { type DotOptions, type Reduced, type ScanOptions, type Tile, tileOf, tileValue } from "../tile.ts";
 import { emit } from "../trace-context.ts";
 import type { BitsDType, DotResult, DTypeLike, Permuted, Shape, WideDType, WithAxis } from "../types.ts";
@@ -124,6 +124,20 @@ export const gather = <T extends DTypeLike, S extends Shape, I extends Shape>(
   const [from, at] = [tileValue(x, "the first operand of gather"), tileValue(indices, "the indices of gather")];
   return tileOf(emit("gather", [from, at], { axis: checkAxis(axis, x.shape, "gather") }));
 };
+
+/**
+ * How many elements of x are 0, 1, ..., bins - 1; others are not counted, so `tl.where(mask, x, -1)` leaves elements out. For a histogram of a whole
+ * tensor, add those of its tiles to memory with `atomicAdd`.
+ *
+ * @throws TraceError `DTYPE` (x is not i32), `TILE_EXTENT` (bins is no power of two).
+ */
+export function histogram<const N extends number>(x: Tile<"i32", Shape>, bins: N): Tile<"i32", readonly [N]> {
+  const value = tileValue(x, "the operand of histogram");
+  checkExtents([bins], "histogram");
+  const count = x.shape.reduce((product, extent) => product * extent, 1);
+  const row = x.shape.length === 1 ? value : emit("reshape", [value], { shape: [count] });
+  return tileOf(emit("histogram", [row], { bins }));
+}
 
 /** Joins two tiles along a new last axis of extent 2: [M] and [M] to [M, 2]. */
 export function join<T extends DTypeLike, S extends Shape>(
