@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { kernel, type Scalar, type Tile, tl } from "../../src/dsl/index.ts";
 import { type PreparedKernel, prepare } from "../../src/interpreter/index.ts";
-import { fastTritonRand, philox4x32, philox4x64, tritonRand, type Words } from "../support/philox.ts";
+import { fastTritonRand, philox4x32, philox4x64, tritonRand, tritonUniform, type Words } from "../support/philox.ts";
 import { errorOf } from "./trace.ts";
 
 /** kat_vectors of Random123. */
@@ -176,5 +176,39 @@ describe("Philox", () => {
     expect(errorOf((p) => void tl.rand(p.n, tl.arange(0, 4), 0)).message).toMatch(
       /rounds of Philox must be a positive integer/,
     );
+  });
+});
+
+describe("tl.randn", () => {
+  const N = 4096;
+  const normal = (offsets: "i32" | "i64") =>
+    prepare(
+      kernel({
+        name: "normal",
+        params: { out: tl.pointer("f32") },
+        grid: () => [1],
+        body(p) {
+          const index = tl.arange(0, N);
+          const offset: Tile<any, readonly [4096]> = offsets === "i64" ? index.to("i64") : index;
+          tl.store(p.out.add(index), tl.randn(7, offset));
+        },
+      }).trace(),
+    );
+  it.each(["i32", "i64"] as const)("is Box and Muller's of the first two words, %s", (offsets) => {
+    const out = new Float32Array(N);
+    normal(offsets).run({ arguments: { out: { data: out } } });
+    const bits = offsets === "i32" ? 32 : 64;
+    for (let i = 0; i < N; i++) {
+      const [first, second] = (bits === 32 ? philox4x32 : philox4x64)(10, [BigInt(i), 0n, 0n, 0n], [7n, 0n]);
+      const radius = Math.sqrt(-2 * Math.log(Math.max(Math.fround(1e-7), tritonUniform(first, bits))));
+      const expected = radius * Math.cos(2 * Math.PI * tritonUniform(second, bits));
+      // The angle, up to 2 pi, is rounded twice (its factor too); the logarithm near 1, the root and the product once each.
+      expect(Math.abs(out[i]! - expected)).toBeLessThanOrEqual(radius * (2 * 2 * Math.PI + 4) * 2 ** -24);
+    }
+    const mean = out.reduce((sum, x) => sum + x, 0) / N;
+    const variance = out.reduce((sum, x) => sum + (x - mean) ** 2, 0) / N;
+    // Four standard deviations of either estimate.
+    expect(Math.abs(mean)).toBeLessThan(4 / Math.sqrt(N));
+    expect(Math.abs(variance - 1)).toBeLessThan(4 * Math.sqrt(2 / N));
   });
 });

@@ -52,6 +52,13 @@ function f32OfInteger(x: bigint): number {
   return Number((kept + (up ? 1n : 0n)) << shift);
 }
 
+/** Triton's number in [0, 1) from a word. */
+export function tritonUniform(word: bigint, bits: 32 | 64): number {
+  const signed = BigInt.asIntN(bits, word);
+  const positive = signed < 0n ? -signed - 1n : signed;
+  return Math.fround(f32OfInteger(positive) * Math.fround(bits === 32 ? 4.6566127342e-10 : 1.0842020432385337e-19));
+}
+
 /** What Triton's `tl.rand(seed, offset, rounds)` gives: with 32-bit offsets the 32-bit generator, else the 64-bit one. */
 export function tritonRand(seed: bigint, offset: bigint, rounds: number, bits: 32 | 64): number {
   const word64 = (x: bigint) => BigInt.asUintN(64, x);
@@ -60,9 +67,7 @@ export function tritonRand(seed: bigint, offset: bigint, rounds: number, bits: 3
     bits === 32
       ? philox4x32(rounds, [low(offset), 0n, 0n, 0n], [low(seed), low(seed >> 32n)])
       : philox4x64(rounds, [word64(offset), 0n, 0n, 0n], [word64(seed), 0n]);
-  const signed = BigInt.asIntN(bits, word);
-  const positive = signed < 0n ? -signed - 1n : signed;
-  return Math.fround(f32OfInteger(positive) * Math.fround(bits === 32 ? 4.6566127342e-10 : 1.0842020432385337e-19));
+  return tritonUniform(word, bits);
 }
 
 /** The upper 32 bits of a product of two words. */

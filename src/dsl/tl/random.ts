@@ -174,10 +174,30 @@ export function rand<O extends OffsetDType, S extends Shape>(
   offset: Tile<O, S>,
   rounds = 10,
 ): Tile<"f32", S> {
-  const bits = signed(philox(seed, offset, rounds)[0]);
+  return tileOf(uniform(philox(seed, offset, rounds)[0]));
+}
+
+/** A word as an f32 in [0, 1). */
+function uniform(word: Value): Value {
+  const bits = signed(word);
   // -x - 1 is the complement of x.
   const positive = select(compare("lt", bits, 0), elementwise("not", [bits]), bits);
-  return tileOf(elementwise("mul", [cast(positive, "f32"), uniformScale[bits.type.dtype as "i32" | "i64"]]));
+  return elementwise("mul", [cast(positive, "f32"), uniformScale[bits.type.dtype as "i32" | "i64"]]);
+}
+
+/**
+ * Normal random f32 (mean 0, standard deviation 1), one for each offset, from the numbers that Triton's `tl.randn` takes, by Box and Muller's method;
+ * targets round its functions differently. Arguments as of `rand`.
+ */
+export function randn<O extends OffsetDType, S extends Shape>(
+  seed: Seed,
+  offset: Tile<O, S>,
+  rounds = 10,
+): Tile<"f32", S> {
+  const [first, second] = philox(seed, offset, rounds);
+  const radius: Tile<"f32", S> = tileOf(elementwise("max", [uniform(first), 1e-7]));
+  const angle: Tile<"f32", S> = tileOf(elementwise("mul", [uniform(second), 2 * Math.PI]));
+  return tileOf(elementwise("mul", [radius.log().mul(-2).sqrt().value, angle.cos().value]));
 }
 
 /** Random integers, one for each offset: i32, or i64 for i64 offsets; arguments as of `rand`. */
