@@ -61,7 +61,7 @@ export function describeCaches(title: string, device: () => Device): void {
       await expect(written([0, 12, 1])).rejects.toThrow(/"slots\[1\]" is 12, but "cache" has 12 slots; -1 leaves/);
       await expect(written([0, 5, 0])).rejects.toThrow(/"slots\[0\]" and "slots\[2\]" are both 0/);
       await expect(written([0, 0.5, 1])).rejects.toThrow(/"slots\[1\]" must be an integer/);
-      await expect(written([0, 1])).rejects.toThrow(/"slots" are 2, but "rows" has 3 rows/);
+      await expect(written([0, 1])).rejects.toThrow(/"slots" has 2 entries, but T is 3 by "rows"/);
     });
 
     it.each([

@@ -11,6 +11,7 @@ import type { DType } from "../../ir/index.ts";
 import type { Tensor } from "../../runtime/index.ts";
 import { nextPowerOfTwo } from "../../support/index.ts";
 import { ArgumentChecker, floatDTypes } from "../support/arguments.ts";
+import { type Integers, integersOf } from "../support/integers.ts";
 import { appendToCacheKernel, copyPagesKernel } from "./cache-kernels.ts";
 
 /** Arguments of `appendToCache`. */
@@ -21,7 +22,7 @@ export interface AppendToCacheArguments {
    * T of them: where each row goes, page · block + place within the page; rows with negative ones are left out (vLLM's -1, padding). No two alike.
    * Numbers of the host are checked. Of an i32 tensor [T] only the device knows the values: rows whose slots lie beyond the cache are left out, too.
    */
-  readonly slots: Tensor | Int32Array | readonly number[];
+  readonly slots: Integers;
   /** [blocks, Hk, block, D], dtype of `rows`, any strides. Written in place. */
   readonly cache: Tensor;
 }
@@ -31,12 +32,10 @@ export interface AppendToCacheArguments {
  * @throws ArgumentError `ARGUMENT_MISSING`, `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`, `ARGUMENT_VALUE`.
  */
 export function appendToCache({ rows, slots, cache }: AppendToCacheArguments): void {
-  const check = new ArgumentChecker("appendToCache");
+  using check = new ArgumentChecker("appendToCache");
   check.tensor("rows", rows, ["T", "Hk", "D"], floatDTypes);
-  const ofHost = Array.isArray(slots) || slots instanceof Int32Array;
-  if (!ofHost) check.tensor("slots", slots as Tensor, ["T"], ["i32"]);
   check.tensor("cache", cache, ["blocks", "Hk", "block", "D"], [rows.dtype]);
-  if (ofHost) checkSlots(check, slots);
+  const places = integersOf(check, "slots", slots, "T", slotRule(check)).tensor;
   if (rows.size === 0) return;
   if (cache.size === 0) check.fail("ARGUMENT_SHAPE", `"cache" has shape [${cache.shape.join(", ")}]: it has no room`);
   const constants = {
@@ -44,26 +43,21 @@ export function appendToCache({ rows, slots, cache }: AppendToCacheArguments): v
     BLOCK_HEADS: Math.min(8, nextPowerOfTwo(check.size("Hk"))),
     WIDTH: nextPowerOfTwo(check.size("D")),
   };
-  using uploaded = ofHost
-    ? check.device.tensor(Int32Array.from(slots), { shape: [slots.length], dtype: "i32" })
-    : undefined;
-  check.device.launch(appendToCacheKernel, { rows, slots: uploaded ?? (slots as Tensor), cache }, { constants });
+  check.device.launch(appendToCacheKernel, { rows, slots: places, cache }, { constants });
 }
 
-/** @throws ArgumentError `ARGUMENT_SHAPE`, `ARGUMENT_VALUE`. */
-function checkSlots(check: ArgumentChecker, slots: Int32Array | readonly number[]): void {
-  const [rows, places] = [check.size("T"), check.size("blocks") * check.size("block")];
-  if (slots.length !== rows) check.fail("ARGUMENT_SHAPE", `"slots" are ${slots.length}, but "rows" has ${rows} rows`);
+/** What slots of the host must be: in the cache, and no two alike. @throws ArgumentError `ARGUMENT_VALUE`. */
+function slotRule(check: ArgumentChecker) {
+  const count = check.size("blocks") * check.size("block");
   const taken = new Map<number, number>();
-  for (const [row, slot] of slots.entries()) {
-    check.integer(`slots[${row}]`, slot, -(2 ** 31));
-    if (slot < 0) continue;
-    if (slot >= places)
-      check.fail("ARGUMENT_VALUE", `"slots[${row}]" is ${slot}, but "cache" has ${places} slots; -1 leaves a row out`);
+  return (slot: number, row: number): void => {
+    if (slot < 0) return;
+    if (slot >= count)
+      check.fail("ARGUMENT_VALUE", `"slots[${row}]" is ${slot}, but "cache" has ${count} slots; -1 leaves a row out`);
     if (taken.has(slot))
       check.fail("ARGUMENT_VALUE", `"slots[${taken.get(slot)}]" and "slots[${row}]" are both ${slot}`);
     taken.set(slot, row);
-  }
+  };
 }
 
 /** Keys and values of a paged cache. */

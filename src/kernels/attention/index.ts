@@ -3,6 +3,7 @@
  * two), their operators, and the references to compare with.
  */
 
+export type { IntegerRows, Integers } from "../support/integers.ts";
 export {
   attentionBackwardDelta,
   attentionBackwardKeys,

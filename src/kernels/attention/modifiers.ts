@@ -6,7 +6,9 @@
 import type { Constants } from "../../dsl/index.ts";
 import type { LaunchValues, Tensor } from "../../runtime/index.ts";
 import { type ArgumentChecker, floatDTypes } from "../support/arguments.ts";
+import { type Integers, integersOf } from "../support/integers.ts";
 import { withDocuments, withKeyLengths } from "./documents.ts";
+import { type Checked, countsOf, startsOf } from "./lengths.ts";
 import { withAlibi, withBias, withSoftcap } from "./logit-variants.ts";
 import { withSinks } from "./sinks.ts";
 import type { Variant } from "./variant.ts";
@@ -28,7 +30,7 @@ export interface VariantArguments {
    * i32 [B], or [documents] of packed sequences: keys below it are visible to all queries, the others causally (prefix-LM). A `window` still
    * bounds both. Only with `causal`.
    */
-  readonly prefixLengths?: Tensor;
+  readonly prefixLengths?: Integers;
   /** Logits become softcap · tanh(logit / softcap) (Gemma 2). A positive number. Default: none. */
   readonly softcap?: number;
   /** f32 [Hq]: slope · |distance| is subtracted from the logits (ALiBi); see the helper `alibiSlopes`. No gradient. */
@@ -42,15 +44,20 @@ export interface VariantArguments {
   readonly sinks?: Tensor;
   /**
    * i32 [B], from 0 to N: how many keys of each batch entry are real, as FlashAttention's `seqused_k`. The others are never read, and N is this
-   * number: the last of the M queries stands at the last real key. Not with `cumulativeLengths`.
+   * number: the last of the M queries stands at the last real key. Not with `cumulativeLengths`. Numbers of the host are checked, here and below.
    */
-  readonly keyLengths?: Tensor;
+  readonly keyLengths?: Integers;
   /**
    * i32 [documents + 1] each, rising from 0: where documents begin that are packed along the third axes of tensors with B = 1, as FlashAttention's
    * `cu_seqlens`; may be one tensor twice. A query sees keys of its own document. Rows beyond the last document give 0. Documents may
    * be empty.
    */
-  readonly cumulativeLengths?: { readonly queries: Tensor; readonly keys: Tensor };
+  readonly cumulativeLengths?: { readonly queries: Integers; readonly keys: Integers };
+  /**
+   * Whether lengths that only the device knows are checked there, in a kernel before the others: the first wrong one is the error `ASSERT`. Unchecked wrong
+   * ones give wrong results, of rows and keys that are there: nothing outside of the tensors is read or written. Default: on the backend "cpu".
+   */
+  readonly validate?: boolean;
 }
 
 /** Makes a variant of another one. */
@@ -63,6 +70,10 @@ export interface Modified extends Disposable {
   readonly constants: Readonly<Record<string, boolean>>;
 }
 
+/** Whether to check on the device what only the device knows. @throws ArgumentError `ARGUMENT_VALUE`. */
+export const shouldValidate = (check: ArgumentChecker, { validate }: { readonly validate?: boolean }): boolean =>
+  check.flag("validate", validate ?? check.device.backend === "cpu");
+
 /**
  * Checks the variant arguments of a call whose operands have bound B, Hq, M and N.
  * @throws ArgumentError
@@ -71,26 +82,31 @@ export function modifiersOf(check: ArgumentChecker, args: VariantArguments & { r
   const parts = [prefix, window, softcap, alibi, bias, sinks, keyLengths, documents].flatMap(
     (part) => part(check, args) ?? [],
   );
+  if (shouldValidate(check, args)) for (const { lengths = [] } of parts) for (const one of lengths) one.validate();
   return {
     modifiers: parts.map(({ modifier }) => modifier),
     values: Object.assign({}, ...parts.map(({ values = {} }) => values)),
     constants: Object.assign({}, ...parts.map(({ constants = {} }) => constants)),
     [Symbol.dispose]: () => {
       for (const { view } of parts) view?.dispose();
+      check[Symbol.dispose]();
     },
   };
 }
 
-/** How many of a sequence's keys its `queries` may see: not more than the bound of a window on the left leaves of `keys`. */
-export function keysWithinWindow(
-  { values, constants }: { readonly values: LaunchValues; readonly constants: Readonly<Record<string, unknown>> },
+/** How many of the last keys of a sequence its `queries` may see: what the bound of a window on the left leaves; without one, as many as there can be. */
+export function keysBehind(
+  { values, constants }: Pick<Modified, "values"> & { readonly constants: Readonly<Record<string, unknown>> },
   queries: number,
-  keys: number,
 ): number {
   // The last query stands at the last key, so nothing lies ahead but keys of other queries.
-  const bounded = constants.WINDOW_LEFT === true && constants.SINK_TOKENS === false;
-  return bounded ? Math.min(keys, (values.windowLeft as number) + queries) : keys;
+  const all = 2 ** 31 - 1;
+  return constants.WINDOW_LEFT === true ? Math.min(all, (values.windowLeft as number) + queries) : all;
 }
+
+/** How many of a sequence's `keys` its `queries` may see. */
+export const keysWithinWindow = (modified: Parameters<typeof keysBehind>[0], queries: number, keys: number): number =>
+  modified.constants.SINK_TOKENS === true ? keys : Math.min(keys, keysBehind(modified, queries));
 
 type Part = (
   check: ArgumentChecker,
@@ -102,6 +118,7 @@ type Part = (
       readonly constants?: Modified["constants"];
       /** What was made for the call. */
       readonly view?: Tensor;
+      readonly lengths?: readonly Checked<unknown>[];
     }
   | undefined;
 
@@ -109,8 +126,8 @@ const prefix: Part = (check, { prefixLengths, causal, cumulativeLengths }) => {
   if (prefixLengths === undefined) return undefined;
   if (!causal)
     check.fail("ARGUMENT_VALUE", `"prefixLengths" says what is visible besides the past: it needs "causal": true`);
-  check.tensor("prefixLengths", prefixLengths, [cumulativeLengths ? "documents" : "B"], ["i32"]);
-  return prefixLengths.size === 0 ? undefined : { modifier: withPrefix, values: { prefixLengths } };
+  const { tensor } = integersOf(check, "prefixLengths", prefixLengths, cumulativeLengths ? "documents" : "B");
+  return tensor.size === 0 ? undefined : { modifier: withPrefix, values: { prefixLengths: tensor } };
 };
 
 const window: Part = (check, { window, sinkTokens = 0, causal, prefixLengths }) => {
@@ -197,23 +214,24 @@ const keyLengths: Part = (check, { keyLengths, cumulativeLengths }) => {
       "ARGUMENT_VALUE",
       `"keyLengths" and "cumulativeLengths" cannot be combined: packed documents have their lengths already`,
     );
-  return { modifier: withKeyLengths, values: { keyLengths: check.tensor("keyLengths", keyLengths, ["B"], ["i32"]) } };
+  const given = countsOf(check, "keyLengths", keyLengths, "B", check.size("N"));
+  return { modifier: withKeyLengths, values: { keyLengths: given.tensor }, lengths: [given] };
 };
 
 const documents: Part = (check, { cumulativeLengths, prefixLengths }) => {
   if (cumulativeLengths === undefined) return undefined;
   if (check.size("B") !== 1)
     check.fail("ARGUMENT_SHAPE", `"cumulativeLengths" is of documents in one batch entry, but B is ${check.size("B")}`);
-  const { queries, keys } = cumulativeLengths ?? {};
-  check.tensor("cumulativeLengths.queries", queries, ["documents + 1"], ["i32"]);
-  check.tensor("cumulativeLengths.keys", keys, ["documents + 1"], ["i32"]);
-  if (check.size("documents + 1") < 1)
-    check.fail("ARGUMENT_SHAPE", `"cumulativeLengths.queries" is empty; it must begin with 0`);
+  const starts = (side: "queries" | "keys", rows: number) =>
+    startsOf(check, `cumulativeLengths.${side}`, cumulativeLengths?.[side], "documents + 1", rows);
+  const given = [starts("queries", check.size("M")), starts("keys", check.size("N"))] as const;
   const count = check.size("documents + 1") - 1;
-  if (prefixLengths && prefixLengths.shape[0] !== count)
+  if (prefixLengths && check.size("documents") !== count)
     check.fail(
       "ARGUMENT_SHAPE",
-      `"prefixLengths" has ${prefixLengths.shape[0]} entries, but "cumulativeLengths" say ${count} documents`,
+      `"prefixLengths" has ${check.size("documents")} entries, but "cumulativeLengths" say ${count} documents`,
     );
-  return { modifier: withDocuments, values: { queryStarts: queries, keyStarts: keys } };
+  const [queries, keys] = given;
+  const values = { queryStarts: queries.tensor, keyStarts: keys.tensor };
+  return { modifier: withDocuments, values, lengths: given };
 };

@@ -4,37 +4,48 @@
  */
 import type { LaunchValues, Tensor } from "../../runtime/index.ts";
 import { type ArgumentChecker, floatDTypes } from "../support/arguments.ts";
+import type { IntegerRows, Integers } from "../support/integers.ts";
 import { forwardConfiguration, headConstants, traitsOfVariant } from "./configuration.ts";
 import { withPackedQueries } from "./documents.ts";
 import { type VariantFamily, variantFamily } from "./family.ts";
 import { attentionForward } from "./forward.ts";
 import { launchSplit, shouldPack } from "./launch-split.ts";
-import { keysWithinWindow, type Modified, modifiersOf, refusePackedBias, type VariantArguments } from "./modifiers.ts";
+import { keysWithinWindow, type Modified, modifiersOf, shouldValidate, type VariantArguments } from "./modifiers.ts";
 import { canPackHeads } from "./pack-heads.ts";
+import { checkTables, contextsSay, type Sequences, sequencesOf } from "./paged-sequences.ts";
 import { type RopeAngles, type Rotation, rotationOf } from "./rope-angles.ts";
 import { attentionSplit } from "./split-kv.ts";
 import { fillsTiles, pagedKeyBlock, pagedSplits, splitConfiguration } from "./splits.ts";
 import { termsOf, type Variant } from "./variant.ts";
 
 /** What the operators over paged caches have in common. M, N, m and n of variants are those of the sequence: N is its context length. */
-export interface PagedArguments extends Omit<VariantArguments, "bias" | "keyLengths" | "cumulativeLengths"> {
+export interface PagedArguments
+  extends Omit<VariantArguments, "bias" | "keyLengths" | "cumulativeLengths" | "prefixLengths" | "validate"> {
   /**
    * `[blocks, Hk, block, E]`: pages of values, any strides, any block size; powers of two and multiples of 32 are read fastest. FlashAttention's
    * and vLLM's [blocks, block, Hk, E] is `cache.permute([0, 2, 1, 3])`; for vLLM's older layout see `fromVllmCache`.
    */
   readonly valueCache: Tensor;
-  /** i32 [B]: how many keys each sequence has, those of the queries included. 0 for none. */
-  readonly contextLengths: Tensor;
+  /** i32 [B]: how many keys each sequence has, those of the queries included. 0 for none. Numbers of the host are checked, here and below. */
+  readonly contextLengths: Integers;
   /**
-   * i32 [B, columns]: key n of a sequence lies in page blockTables[b, floor(n / block)]. Entries beyond the context are not read; those of pages that a
-   * `window` hides must be pages of the cache that hold finite numbers (vLLM's null block), since a tile that the window cuts is read whole.
+   * i32 [B, columns], or rows of the host: key n of a sequence lies in page blockTables[b, floor(n / block)]. Entries beyond the context are not read; those
+   * of pages that a `window` hides must be pages of the cache that hold finite numbers (vLLM's null block), since a tile that the window cuts is read whole.
    */
-  readonly blockTables: Tensor;
+  readonly blockTables: IntegerRows;
+  /** i32 [B]: keys below it are visible to all queries, the others causally (prefix-LM). A `window` still bounds both. Only with `causal`. */
+  readonly prefixLengths?: Integers;
+  /**
+   * Whether lengths, starts and tables that only the device knows are checked there, in kernels before the others: the first wrong one is the error `ASSERT`.
+   * Unchecked wrong ones give wrong results, of rows and pages that are there: nothing outside of the tensors is read or written. Default: on the
+   * backend "cpu".
+   */
+  readonly validate?: boolean;
   /**
    * The queries of all sequences one after the other, [T, Hq, D], as vLLM has them: those of sequence b are rows queries[b] to queries[b + 1], any number
    * of them, so that prefill and decoding go in one launch. i32 [B + 1], rising from 0. Rows beyond the last sequence give 0. Default: as many of each.
    */
-  readonly cumulativeLengths?: { readonly queries: Tensor };
+  readonly cumulativeLengths?: { readonly queries: Integers };
   /**
    * [B or 1, Hq or 1, M or 1, N], N at least `maxContextLength`: is added to the logits, after `softcap` and `alibiSlopes`. -Infinity hides a key. Not with
    * `cumulativeLengths`.
@@ -124,7 +135,7 @@ const forms = {
 
 /** Arguments of `attention` that have another name or no meaning here. */
 const refused = {
-  keyLengths: `"contextLengths" say how many keys each sequence has`,
+  keyLengths: contextsSay,
   dropout: "caches are for inference",
   returnTotalAttention: "the keys of sequences of different lengths have no common axis",
 } as const;
@@ -132,13 +143,11 @@ const refused = {
 /** What a call asks for, checked. */
 interface Problem {
   readonly form: QueryForm;
-  readonly sequences: number;
+  readonly sequences: Sequences;
   readonly keyHeads: number;
   readonly headDim: number;
   readonly valueDim: number;
   readonly pageSize: number;
-  /** The most keys of a sequence. */
-  readonly longest: number;
 }
 
 /** Checks operands, caches and tables. @throws ArgumentError */
@@ -146,7 +155,7 @@ function checkOperands({ check, queries, keys }: PagedCall, args: PagedArguments
   for (const [name, why] of Object.entries(refused))
     if (name in args && args[name as keyof PagedArguments] !== undefined)
       check.fail("ARGUMENT_VALUE", `"${name}" is no argument of attention over paged caches: ${why}`);
-  const { valueCache, contextLengths, blockTables, cumulativeLengths } = args;
+  const { valueCache, cumulativeLengths } = args;
   const [[first, given]] = Object.values(queries) as [readonly [string, Tensor]];
   const form = cumulativeLengths !== undefined ? "packed" : given?.shape?.length === 3 ? "single" : "chunk";
   const { axes } = forms[form];
@@ -156,9 +165,6 @@ function checkOperands({ check, queries, keys }: PagedCall, args: PagedArguments
   for (const [name, tensor] of Object.values(keys))
     check.tensor(name, tensor, ["blocks", "Hk", "block", "D"], dtypes());
   check.tensor("valueCache", valueCache, ["blocks", "Hk", "block", "E"], dtypes());
-  check.tensor("contextLengths", contextLengths, ["B"], ["i32"]);
-  check.tensor("blockTables", blockTables, ["B", "columns"], ["i32"]);
-  if (form === "packed") checkPacked(check, args);
   if (form === "single") check.bind("M", 1);
 
   const size = (name: string) => check.size(name);
@@ -175,41 +181,22 @@ function checkOperands({ check, queries, keys }: PagedCall, args: PagedArguments
     if (dim < 1 || dim > 256) check.fail("ARGUMENT_HEAD_DIM", `"${name}" has head dim ${dim}; it must be 1 to 256`);
   if (pageSize < 1)
     check.fail("ARGUMENT_SHAPE", `"valueCache" has pages of ${pageSize} keys; they must hold at least 1`);
-  const capacity = size("columns") * pageSize;
-  const longest = check.integer("maxContextLength", args.maxContextLength ?? capacity);
-  if (longest > capacity)
-    check.fail("ARGUMENT_VALUE", `"maxContextLength" is ${longest}, but a row of "blockTables" holds ${capacity} keys`);
-  return { form: forms[form], sequences: size("B"), keyHeads, headDim, valueDim, pageSize, longest };
-}
-
-/** @throws ArgumentError */
-function checkPacked(check: ArgumentChecker, args: PagedArguments): void {
-  refusePackedBias(check, args);
-  const { queries, keys } = (args.cumulativeLengths ?? {}) as { queries: Tensor; keys?: unknown };
-  if (keys !== undefined)
-    check.fail(
-      "ARGUMENT_VALUE",
-      `"cumulativeLengths.keys" is no argument of attention over paged caches: ${refused.keyLengths}`,
-    );
-  check.tensor("cumulativeLengths.queries", queries, ["B + 1"], ["i32"]);
-  const [starts, sequences] = [check.size("B + 1"), check.size("B")];
-  if (starts !== sequences + 1)
-    check.fail(
-      "ARGUMENT_SHAPE",
-      `"cumulativeLengths.queries" has ${starts} entries, but must have 1 more than the ${sequences} of "contextLengths"`,
-    );
+  const sequences = sequencesOf(check, args);
+  return { form: forms[form], keyHeads, headDim, valueDim, pageSize, sequences };
 }
 
 /** Checks, launches, and gives results in the form of the queries. @throws ArgumentError */
 export function runPaged(call: PagedCall, args: PagedArguments): PagedAttentionOutput {
   const { check, family, rope } = call;
   const problem = checkOperands(call, args);
-  const { headDim, valueDim, longest } = problem;
+  const { headDim, valueDim, sequences } = problem;
+  const { longest } = sequences;
   const { cumulativeLengths, causal = true, returnLse = false, splits } = args;
   check.flag("causal", causal);
   check.flag("returnLse", returnLse);
   const { cumulativeLengths: _, ...variants } = args;
   using modified = modifiersOf(check, { ...variants, causal });
+  const tables = checkTables(check, sequences, modified);
   if (args.bias && check.size("N") < longest)
     check.fail("ARGUMENT_SHAPE", `"bias" is of ${check.size("N")} keys, but there may be ${longest}`);
   const kernels = family.with([...modified.modifiers, ...(cumulativeLengths ? [withPackedQueries] : [])]);
@@ -221,6 +208,7 @@ export function runPaged(call: PagedCall, args: PagedArguments): PagedAttentionO
   const rows = shape.slice(0, -1);
   const out = check.output("out", args.out, [...rows, valueDim], dtype);
   const lse = check.device.empty(rows, "f32");
+  if (shouldValidate(check, args)) for (const one of [...sequences.lengths, tables]) one.validate();
   if (lse.size > 0) launch(call, args, { problem, kernels, modified, rotation, scale, causal, out, lse });
   if (returnLse) return { out, lse };
   lse.dispose();
@@ -240,18 +228,18 @@ interface Launch {
 
 /** Enqueues the kernels. */
 function launch({ check, queries, keys, own }: PagedCall, args: PagedArguments, launch: Launch): void {
-  const { problem, modified, rotation, scale, causal, out, lse } = launch;
-  const { kernels } = launch;
-  const { form, sequences, keyHeads, headDim, valueDim, pageSize, longest } = problem;
-  const { valueCache: v, contextLengths, blockTables, cumulativeLengths, sinks } = args;
+  const { problem, kernels, modified, rotation, scale, causal, out, lse } = launch;
+  const { form, sequences, keyHeads, headDim, valueDim, pageSize } = problem;
+  const { contextLengths, blockTables, queryStarts } = sequences;
+  const { valueCache: v, cumulativeLengths, sinks } = args;
   const { device } = check;
   const [batch, heads, count] = form.shape((name) => check.size(name));
   // How many each of the packed sequences has only the device knows.
-  const queriesEach = cumulativeLengths ? Math.ceil(count / Math.max(1, sequences)) : count;
+  const queriesEach = cumulativeLengths ? Math.ceil(count / Math.max(1, sequences.count)) : count;
   const packable = canPackHeads(kernels.variant);
   const packed = cumulativeLengths ? packable && heads > keyHeads : shouldPack(packable, [0, heads, count], keyHeads);
-  const keysEach = keysWithinWindow(modified, queriesEach, longest);
-  const shapeEach = { queryShape: [sequences, heads, queriesEach, headDim], keyHeads, pageSize } as const;
+  const keysEach = keysWithinWindow(modified, queriesEach, sequences.longest);
+  const shapeEach = { queryShape: [sequences.count, heads, queriesEach, headDim], keyHeads, pageSize } as const;
   const splits = args.splits ?? pagedSplits(device.backend, { ...shapeEach, keys: keysEach, packed });
 
   const views = Object.entries(queries).map(([parameter, [, tensor]]) => [parameter, form.view(tensor)] as const);
@@ -264,10 +252,10 @@ function launch({ check, queries, keys, own }: PagedCall, args: PagedArguments, 
     ...modified.values,
     ...rotation?.values,
     ...(sinks && { sinks }),
-    ...(cumulativeLengths && { queryStarts: cumulativeLengths.queries }),
+    ...(queryStarts && { queryStarts: queryStarts.tensor }),
     v,
-    contextLengths,
-    blockTables,
+    contextLengths: contextLengths.tensor,
+    blockTables: blockTables.tensor,
     scale,
   };
   const constants = {

@@ -75,7 +75,7 @@ interface PiecewiseShared extends PagedArguments {
  * `ARGUMENT_HEADS`, `ARGUMENT_HEAD_DIM`.
  */
 export function pagedAttention({ q, keyCache, rope, ...args }: PagedAttentionArguments): PagedAttentionOutput {
-  const check = new ArgumentChecker("pagedAttention");
+  using check = new ArgumentChecker("pagedAttention");
   const operands = { queries: { q: ["q", q] }, keys: { k: ["keyCache", keyCache] } } as const;
   if (rope === undefined) return runPaged({ check, family: families.plain, ...operands }, args);
   return runPaged({ check, family: families.rotated, ...operands, rope }, args);
@@ -88,7 +88,7 @@ export function pagedAttention({ q, keyCache, rope, ...args }: PagedAttentionArg
  */
 export function pagedPiecewiseAttention(args: PagedPiecewiseAttentionArguments): PagedAttentionOutput {
   const { threshold } = args;
-  const check = new ArgumentChecker("pagedPiecewiseAttention");
+  using check = new ArgumentChecker("pagedPiecewiseAttention");
   checkThreshold(check, threshold);
   refuseBothForms(check, args, ["q", "keyCache", "rope"], ["q1", "keyCache1", "q2", "keyCache2"]);
   const own = { threshold };

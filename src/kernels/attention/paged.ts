@@ -1,7 +1,8 @@
 /**
  * @file Keys and values in pages: the cache of many sequences is one tensor [pages, Hk, PAGE_SIZE, D], and a table says which pages, in order,
  * a sequence has (PagedAttention, arXiv 2309.06180). This turns any variant into one over such caches: it reads the same parameters "k" and "v"
- * through the table. Entries of the table beyond a sequence's length are never read, nor are rows of its last page.
+ * through the table. Entries of the table beyond a sequence's length are never read, nor are rows of its last page. Lengths beyond the table and numbers of
+ * pages that are not there lead to pages that are, so nothing outside the cache is read.
  */
 import { type Shape, type TensorView, type Tile, tl } from "../../dsl/index.ts";
 import { dense } from "./dense.ts";
@@ -34,13 +35,19 @@ export function paged(variant: Variant): Variant {
   };
 }
 
-/** The number of keys of a sequence: not more than the table can hold, whatever is said, and none where there is no such sequence. */
+/** The number of keys of a sequence: not more than the table can hold, whatever is said, and none where there is no such sequence or no page. */
 function contextOf(p: any, sequence: RuntimeIndex, pageSize: number): RuntimeIndex {
+  const [cache, table]: readonly [TensorView<"T", 4>, TensorView<"i32", 2>] = [p.v, p.blockTables];
+  const capacity = tl.where(cache.shape(0).gt(0), table.shape(1).mul(pageSize), 0);
   const lengths: TensorView<"i32", 1> = p.contextLengths;
   const place = lengths.pointer.add(lengths.stride(0).mul(sequence.to("i64")) as never);
   const said = tl.load(place as never, { mask: sequence.lt(lengths.shape(0)) as never }) as RuntimeIndex;
-  return tl.maximum(tl.minimum(said, p.blockTables.shape(1).mul(pageSize)), 0);
+  return tl.maximum(tl.minimum(said, capacity), 0);
 }
+
+/** A page of the cache: the last one for every number that names none. */
+const existing = <S extends Shape>(page: Tile<"i32", S>, cache: TensorView<"T", 4>): Tile<"i32", S> =>
+  tl.minimum(page.bitcast("u32") as never, cache.shape(0).sub(1).bitcast("u32") as never).bitcast("i32") as never;
 
 /** A tile of keys or values. */
 const loadPaged = <R extends number, D extends number>(
@@ -61,9 +68,10 @@ function loadPage<R extends number, D extends number>(
   const table: TensorView<"i32", 2> = p.blockTables;
   const page = first.div(size);
   const start = page.mul(size);
-  const rows = cache.at(table.load([at.sequence, page], []) as never, at.keyHead as never) as TensorView<"T", 2>;
-  const existing = inBounds[0] ? tl.full([], size, "i32") : tl.minimum(at.keys.sub(start), size);
-  const view = tl.makeView(rows.pointer, [existing, cache.shape(3)], [cache.stride(2), cache.stride(3)]);
+  const number = existing(table.load([at.sequence, page], []), cache);
+  const rows = cache.at(number as never, at.keyHead as never) as TensorView<"T", 2>;
+  const keys = inBounds[0] ? tl.full([], size, "i32") : tl.minimum(at.keys.sub(start), size);
+  const view = tl.makeView(rows.pointer, [keys, cache.shape(3)], [cache.stride(2), cache.stride(3)]);
   return channelsOf(view, channels).load([first.sub(start), 0], shape, { inBounds });
 }
 
@@ -81,7 +89,7 @@ function gatherPages<R extends number, D extends number>(
   const startOf = <S extends Shape>(page: Tile<"i32", S>, mask: Tile<"bool", S> | undefined): Tile<"i64", S> => {
     const entries = table.at(at.sequence).pointer.add(page.to("i64").mul(table.stride(1)) as never);
     const numbers = tl.load(entries as never, mask ? { mask: mask as never } : {}) as Tile<"i32", S>;
-    return numbers.to("i64").mul(operand.stride(0)) as never;
+    return existing(numbers, operand).to("i64").mul(operand.stride(0)) as never;
   };
   const inPage = <S extends Shape>(key: Tile<"i32", S>): Tile<"i64", S> =>
     key.to("i64").mul(operand.stride(2)) as never;

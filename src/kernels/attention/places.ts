@@ -5,6 +5,9 @@
  * Blocks of packed sequences: document d has the blocks from floor(start(d) / BLOCK) + d on, which is at least as many as it needs and grows with d, so
  * a program finds its document by bisection and the host need not know the lengths (as vLLM's unified attention does). Rows beyond the last document
  * are one more document, without partners.
+ *
+ * Starts that fall, or lie outside, are wrong, but must not make two programs write one row: to the bisection a start is what lies between those that it has
+ * passed on its way there, so that whatever the tensor holds, documents rise from 0 to its end, and every row is written once.
  */
 import { type GridExpression, type Index, type Shape, type TensorView, type Tile, tl } from "../../dsl/index.ts";
 import type { Context } from "./scores.ts";
@@ -65,52 +68,69 @@ export function blockOf(context: Context, side: Side, number: RuntimeIndex, ofKe
   const axes = axesOf(context);
   const heads = headsOf(context, tl.programId(1), ofKeys);
   const own = p[documents[side]!] as TensorView<"i32", 1>;
-  const { document, first } = findDocument(own, number, extent, side === "queries" && ofKeys ? heads.group : 1);
+  const each = side === "queries" && ofKeys ? heads.group : 1;
+  const found = findDocument({ starts: own, axis: axes[side], each, extent }, number);
+  const { document } = found;
   // The rows beyond the last document have no partners.
   const isDocument = document.lt(own.shape(0).sub(1));
-  const range = (of: Side): { readonly first: Index; readonly count: RuntimeIndex } => {
+  const partners = (of: Side): { readonly first: Index; readonly count: RuntimeIndex } => {
+    const ofDocument = (count: RuntimeIndex) => tl.where(isDocument, count, 0);
     const name = documents[of];
-    if (name === undefined) return { first: 0, count: variant.keyCount!(p, document, c as never) };
+    if (name === undefined) return { first: 0, count: ofDocument(variant.keyCount!(p, document, c as never)) };
     const [from, to] = [document, document.add(1)].map((d) => boundary(p[name], d, axes[of])) as [
       RuntimeIndex,
       RuntimeIndex,
     ];
-    return { first: from, count: tl.maximum(to.sub(from), 0) };
+    return { first: from, count: ofDocument(tl.maximum(to.sub(from), 0)) };
   };
-  const [queries, keys] = [range("queries"), range("keys")];
-  const partners = (count: RuntimeIndex) => tl.where(isDocument, count, 0);
+  const rows = { first: found.from, count: found.to.sub(found.from) };
+  const [queries, keys] = side === "queries" ? [rows, partners("keys")] : [partners("queries"), rows];
   return {
     at: {
       ...heads,
-      queries: side === "queries" ? queries.count : partners(queries.count),
-      keys: side === "keys" ? keys.count : partners(keys.count),
+      queries: queries.count,
+      keys: keys.count,
       batch: tl.full([], 0, "i32"),
       sequence: document,
       firstRow: { queries: queries.first, keys: keys.first },
     },
-    first,
+    first: found.first,
   };
 }
 
-/** Where document d begins; within the axis, whatever the lengths say. */
-function boundary(starts: TensorView<"i32", 1>, document: RuntimeIndex, axis: RuntimeIndex): RuntimeIndex {
-  const last = starts.shape(0).sub(1);
-  const given = tl.where(document.le(last), starts.load([tl.minimum(document, last)], []), axis);
-  return tl.maximum(tl.minimum(given, axis), 0);
+/** Where document d, not after the last one, begins; within the axis, whatever the lengths say. */
+const boundary = (starts: TensorView<"i32", 1>, document: RuntimeIndex, axis: RuntimeIndex): RuntimeIndex =>
+  tl.maximum(tl.minimum(starts.load([tl.minimum(document, starts.shape(0).sub(1))], []), axis), 0);
+
+/** Packed documents along one axis, each element of which is `each` rows, in blocks of `extent` rows. */
+interface PackedAxis {
+  readonly starts: TensorView<"i32", 1>;
+  readonly axis: RuntimeIndex;
+  readonly each: Index;
+  readonly extent: number;
 }
 
-/** The document of a block, and the block's first row in it, where each of the documents' elements is `each` rows. */
-function findDocument(starts: TensorView<"i32", 1>, number: RuntimeIndex, extent: number, each: Index) {
-  const firstBlock = (document: RuntimeIndex) => starts.load([document], []).mul(each).div(extent).add(document);
+/** The document of a block, its elements [from, to), and the block's first row in it. */
+function findDocument({ starts, axis, each, extent }: PackedAxis, number: RuntimeIndex) {
+  const firstBlock = (document: RuntimeIndex, start: RuntimeIndex) => start.mul(each).div(extent).add(document);
   const documents = starts.shape(0);
   // Enough to get from all documents to one; more do nothing.
   const steps = tl.log2(documents.to("f32")).to("i32").add(2);
-  const { from } = tl.loop({ to: steps }, { from: tl.full([], 0, "i32"), to: documents }, (_, s) => {
-    const middle = s.from.add(s.to).div(2);
-    const before = firstBlock(middle).le(number);
-    return { from: tl.where(before, middle, s.from), to: tl.where(before, s.to, middle) };
+  const none = tl.full([], 0, "i32");
+  const all = { document: none, next: documents, from: none, to: axis };
+  const { document, from, to } = tl.loop({ to: steps }, all, (_, s) => {
+    const middle = s.document.add(s.next).div(2);
+    const start = tl.maximum(tl.minimum(starts.load([middle], []), s.to), s.from);
+    const known = middle.eq(s.document);
+    const before = known.or(firstBlock(middle, start).le(number));
+    return {
+      document: tl.where(before, middle, s.document),
+      next: tl.where(before, s.next, middle),
+      from: tl.where(before.and(known.not()), start, s.from),
+      to: tl.where(before, s.to, start),
+    };
   });
-  return { document: from, first: tl.maximum(number.sub(firstBlock(from)), 0).mul(extent) };
+  return { document, from, to, first: number.sub(firstBlock(document, from)).mul(extent) };
 }
 
 /** The place of another query head that reads the same keys: number `member` of the group. */

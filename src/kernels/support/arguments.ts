@@ -8,9 +8,10 @@ import { ArgumentError } from "../../support/errors.ts";
 /** A pattern for a shape: a number must be equal, a name stands for one size wherever it occurs. */
 export type ShapePattern = readonly (number | string)[];
 
-/** Collects the checks of one call. Names bound by one tensor's shape hold for the next. */
-export class ArgumentChecker {
+/** Collects the checks of one call. Names bound by one tensor's shape hold for the next. Disposing of it frees what was uploaded for the call. */
+export class ArgumentChecker implements Disposable {
   readonly #operator: string;
+  readonly #uploaded: Tensor[] = [];
   readonly #sizes = new Map<string, { readonly size: number; readonly from: string }>();
   #device: { readonly device: Device; readonly name: string } | undefined;
 
@@ -48,6 +49,25 @@ export class ArgumentChecker {
       this.fail("ARGUMENT_DEVICE", `"${name}" lives on another device than "${this.#device.name}"`);
     this.#device ??= { device: tensor.device, name };
     return tensor;
+  }
+
+  /** Checks that an argument which is no tensor has as much of an axis as those before. @throws ArgumentError `ARGUMENT_SHAPE`. */
+  extent(argument: string, axis: string, size: number): void {
+    const bound = this.#sizes.get(axis);
+    if (bound === undefined) this.#sizes.set(axis, { size, from: argument });
+    else if (bound.size !== size)
+      this.fail("ARGUMENT_SHAPE", `"${argument}" has ${size} entries, but ${axis} is ${bound.size} by "${bound.from}"`);
+  }
+
+  /** Numbers of the host as a tensor that lives as long as the call. */
+  upload(values: Int32Array, shape: readonly number[]): Tensor {
+    const tensor = this.device.tensor(values, { shape, dtype: "i32" });
+    this.#uploaded.push(tensor);
+    return tensor;
+  }
+
+  [Symbol.dispose](): void {
+    for (const tensor of this.#uploaded.splice(0)) tensor.dispose();
   }
 
   /** Lets `name` stand for a size that no tensor's shape says. */
