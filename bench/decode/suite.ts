@@ -23,6 +23,8 @@ import { Report } from "../support/report.ts";
 
 interface Options {
   readonly headDims: readonly number[];
+  readonly groups?: readonly number[];
+  readonly pageSizes?: readonly number[];
   readonly json?: string;
 }
 
@@ -63,7 +65,17 @@ interface Row extends Problem {
   readonly masked: LoopRow;
 }
 
-const problemsOf = (headDim: number): Problem[] => [
+/** All that is asked for, or a sample. */
+const problemsOf = ({ headDims, groups, pageSizes }: Options): Problem[] =>
+  headDims.flatMap((headDim) =>
+    groups || pageSizes
+      ? (pageSizes ?? [16]).flatMap((pageSize) =>
+          (groups ?? [1, 8]).map((group): Problem => ({ dtype: "f16", headDim, group, pageSize })),
+        )
+      : sampleOf(headDim),
+  );
+
+const sampleOf = (headDim: number): Problem[] => [
   { dtype: "f16", headDim, group: 1 },
   { dtype: "f16", headDim, group: 8 },
   { dtype: "f16", headDim, group: 1, pageSize: 16 },
@@ -130,7 +142,8 @@ async function measure(assembler: Assembler, problem: Problem): Promise<Row> {
   };
 }
 
-async function run({ headDims, json }: Options): Promise<void> {
+async function run(options: Options): Promise<void> {
+  const { json } = options;
   const report = new Report("decode");
   const found = await ptxas();
   if ("reason" in found) {
@@ -138,7 +151,7 @@ async function run({ headDims, json }: Options): Promise<void> {
     return;
   }
   const rows: Row[] = [];
-  for (const problem of headDims.flatMap(problemsOf)) rows.push(await measure(found.value, problem));
+  for (const problem of problemsOf(options)) rows.push(await measure(found.value, problem));
   const loop = ({ instructions, perKilobyte }: LoopRow): string => `${perKilobyte.toFixed(1)} (${instructions})`;
   report.table(
     [
@@ -183,6 +196,8 @@ export function addDecode(program: Command): void {
     .command("decode")
     .description("warp instructions a KB of keys and values in split-KV and paged attention, by ptxas")
     .option("--head-dims <list>", "head dims", positiveIntegers, [64, 128])
+    .option("--groups <list>", "query heads a key head; with --page-sizes, every pair of them in f16", positiveIntegers)
+    .option("--page-sizes <list>", "keys a page", positiveIntegers)
     .option("--json <file>", "also write the results here")
     .action(run);
 }

@@ -71,6 +71,10 @@ export const pagedCases: readonly PagedCase[] = [
   // Chunks of queries, each sequence with its own context; longer than a context, too.
   ...[1, 2, 4, 20].map((queries) => make({ queries, contexts: [70, 33, 5], queryHeads: 6, keyHeads: 1 })),
   make({ queries: 40, contexts: [70, 40, 90], splits: 2, pageSize: 64, headDim: 80, valueDim: 48 }),
+  // Head dims that are no powers of two, in rows that are looked up one by one and by pages.
+  ...[16, 24].map((pageSize) =>
+    make({ pageSize, headDim: 80, valueDim: 96, contexts: [150, 7], queryHeads: 6, keyHeads: 1 }),
+  ),
   make({ queries: 20, contexts: [50, 21], causal: false, queryHeads: 4, keyHeads: 2 }),
   // FlashAttention's and vLLM's layout, by strides.
   make({ layout: "keys first", queryHeads: 6, keyHeads: 2 }),

@@ -37,6 +37,20 @@ test("a bound along one axis, beside a mask along the other", () => {
   expect(partsOf(`${spread("%columns", "%bound", "lt")}\n%mask = and %c_mask, %row_mask : tile<4x8xbool>`)).toBe(parts);
 });
 
+test("of bounds along both axes that along the last one", () => {
+  const rows = `%m = splat %n : tile<4xi32>
+    %r = compare %rows, %m {predicate = "lt"} : tile<4xbool>
+    %r_one = expand_dims %r {axis = 1} : tile<4x1xbool>
+    %r_mask = broadcast %r_one : tile<4x8xbool>
+    ${spread("%columns", "%bound", "lt")}`;
+  const parts = "arange < splat, by expand_dims broadcast; r_mask";
+  expect(partsOf(`${rows}\n%mask = and %r_mask, %c_mask : tile<4x8xbool>`)).toBe(parts);
+  expect(partsOf(`${rows}\n%mask = and %c_mask, %r_mask : tile<4x8xbool>`)).toBe(parts);
+  expect(partsOf(`${rows}\n%mask = and %r_mask, %row_mask : tile<4x8xbool>`)).toMatch(
+    /by expand_dims broadcast; row_mask/,
+  );
+});
+
 test("not another comparison, nor one with a bound of each element", () => {
   expect(partsOf(`${spread("%columns", "%bound", "ge")}\n%mask = and %row_mask, %c_mask : tile<4x8xbool>`)).toBe(
     "none",
