@@ -58,13 +58,18 @@ const mistakes: [change: Record<string, unknown>, code: string, message: RegExp]
   [{ q: undefined }, "ARGUMENT_MISSING", /"q1?" must be a tensor of a device, got undefined/],
   [{ v: null }, "ARGUMENT_MISSING", /"v" must be a tensor of a device, got null/],
   [{ v: zeros([2, 2, 6, 8], "f16", other) }, "ARGUMENT_DEVICE", /"v" lives on another device than "q1?"/],
-  [{ scale: 0 }, "ARGUMENT_VALUE", /"scale" must be a finite number above 0, got 0/],
+  [{ scale: 0 }, "ARGUMENT_VALUE", /"scale" must be a finite number .*, got 0/],
+  // 0 in f32, and infinite once multiplied: NaNs would arise from -Infinity, the logit of what is hidden.
+  [{ scale: 1e-46 }, "ARGUMENT_VALUE", /"scale" must be .* of at least 1.17.*e-38/],
+  [{ scale: 1e30 }, "ARGUMENT_VALUE", /"scale" must be .* below 18446744073709552000, got 1e\+30/],
+  [{ causl: true }, "ARGUMENT_UNKNOWN", /there is no argument "causl"; the arguments are .*\bcausal\b/],
   [{ scale: Number.NaN }, "ARGUMENT_VALUE", /"scale" .*got NaN/],
   [{ causal: 1 }, "ARGUMENT_VALUE", /"causal" must be true or false, got 1/],
   [{ dropout: { ...random, probability: 1 } }, "ARGUMENT_VALUE", /"dropout.probability" .*below 1, got 1/],
   [{ dropout: { ...random, probability: -0.1 } }, "ARGUMENT_VALUE", /"dropout.probability" .*at least 0/],
   [{ dropout: { ...random, seed: 0.5 } }, "ARGUMENT_VALUE", /"dropout.seed" must be an integer of 64 bits, got 0.5/],
   [{ dropout: { ...random, offset: 2n ** 64n } }, "ARGUMENT_VALUE", /"dropout.offset" must be an integer of 64 bits/],
+  [{ dropout: { ...random, sed: 3 } }, "ARGUMENT_UNKNOWN", /there is no entry of dropout "sed"/],
   [{ dropout: { ...random, rounds: 0 } }, "ARGUMENT_VALUE", /"dropout.rounds" must be an integer of at least 1/],
 ];
 /** Of the arguments by which variants are asked for. */
@@ -138,12 +143,18 @@ describe.each(Object.keys(operators) as Name[])("%s", (operator) => {
   });
 
   it("refuses heads that are no multiple, and head dims over 256", () => {
-    const [k, q] = first[operator] === "q1" ? ["k1", "q1"] : ["k", "q"];
-    const heads = failure(operator, { [k!]: zeros([2, 3, 6, 16]), k2: zeros([2, 3, 6, 16]), v: zeros([2, 3, 6, 8]) });
+    const [queries, keys] =
+      first[operator] === "q1"
+        ? [
+            ["q1", "q2"],
+            ["k1", "k2"],
+          ]
+        : [["q"], ["k"]];
+    const all = (names: readonly string[], tensor: Tensor) => Object.fromEntries(names.map((name) => [name, tensor]));
+    const heads = failure(operator, { ...all(keys, zeros([2, 3, 6, 16])), v: zeros([2, 3, 6, 8]) });
     expect(heads.code).toBe("ARGUMENT_HEADS");
     expect(heads.message).toMatch(/has 4 heads, which is not a multiple of the 3 heads/);
-    const [wideQ, wideK] = [zeros([2, 4, 5, 257]), zeros([2, 2, 6, 257])];
-    const dims = failure(operator, { [q!]: wideQ, q2: wideQ, [k!]: wideK, k2: wideK });
+    const dims = failure(operator, { ...all(queries, zeros([2, 4, 5, 257])), ...all(keys, zeros([2, 2, 6, 257])) });
     expect(dims.code).toBe("ARGUMENT_HEAD_DIM");
     expect(dims.message).toMatch(/has head dim 257; it must be 1 to 256/);
   });

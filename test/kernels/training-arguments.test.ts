@@ -40,6 +40,16 @@ const wrong: Record<string, readonly [call: () => unknown, code: string, message
     "ARGUMENT_SHAPE",
     /matmul: "b" has shape \[5, 3\], but must be \[K, N\] \(K is 4 by "a"\)/,
   ],
+  "matmul: a name that it has not": [
+    () => matmul({ a: zeros([2, 2]), b: zeros([2, 2]), ...{ transB: true } }),
+    "ARGUMENT_UNKNOWN",
+    /matmul: there is no argument "transB"; the arguments are a, b, transposeA, transposeB,/,
+  ],
+  "matmul: no arguments": [
+    () => (matmul as () => unknown)(),
+    "ARGUMENT_MISSING",
+    /matmul: its arguments are one object, \{ a, b, /,
+  ],
   "matmul: accumulate": [
     () => matmul({ a: zeros([2, 2]), b: zeros([2, 2]), accumulate: true }),
     "ARGUMENT_MISSING",

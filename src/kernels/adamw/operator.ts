@@ -37,9 +37,21 @@ export interface AdamWArguments extends AdamWOptions {
  * @throws ArgumentError `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`, `ARGUMENT_VALUE`, `ARGUMENT_LAYOUT` (not row-major).
  */
 export function adamWStep(given: AdamWArguments): void {
+  const check = ArgumentChecker.of("adamWStep", given, {
+    parameter: true,
+    gradient: true,
+    firstMoment: true,
+    secondMoment: true,
+    master: true,
+    step: true,
+    learningRate: true,
+    betas: true,
+    epsilon: true,
+    weightDecay: true,
+    gradientScale: true,
+  });
   const { parameter, gradient, firstMoment, secondMoment, master, step, learningRate } = given;
   const { betas = [0.9, 0.999], epsilon = 1e-8, weightDecay = 0.01, gradientScale = 1 } = given;
-  const check = new ArgumentChecker("adamWStep");
   const shape = parameter?.shape ?? [];
   check.tensor("parameter", parameter, shape, floatDTypes);
   check.tensor("gradient", gradient, shape, floatDTypes);

@@ -31,8 +31,9 @@ export interface AppendToCacheArguments {
  * Writes keys or values of new tokens into their places in a paged cache (elsewhere called `reshape_and_cache`). Enqueues and returns at once.
  * @throws ArgumentError `ARGUMENT_MISSING`, `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`, `ARGUMENT_VALUE`.
  */
-export function appendToCache({ rows, slots, cache }: AppendToCacheArguments): void {
-  using check = new ArgumentChecker("appendToCache");
+export function appendToCache(args: AppendToCacheArguments): void {
+  using check = ArgumentChecker.of("appendToCache", args, { rows: true, slots: true, cache: true });
+  const { rows, slots, cache } = args;
   check.tensor("rows", rows, ["T", "Hk", "D"], floatDTypes);
   check.tensor("cache", cache, ["blocks", "Hk", "block", "D"], [rows.dtype]);
   const places = integersOf(check, "slots", slots, "T", slotRule(check)).tensor;
@@ -75,8 +76,9 @@ const pieceOf = (dtype: DType): number => pieceBytes / (dtype === "f32" ? 4 : 2)
  * [blocks, Hk, block, D] and [blocks, Hk, block, E]. Enqueues and returns at once.
  * @throws ArgumentError `ARGUMENT_MISSING`, `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`.
  */
-export function fromVllmCache({ keyCache, valueCache }: CachePair): CachePair {
-  const check = new ArgumentChecker("fromVllmCache");
+export function fromVllmCache(args: CachePair): CachePair {
+  const check = ArgumentChecker.of("fromVllmCache", args, { keyCache: true, valueCache: true });
+  const { keyCache, valueCache } = args;
   const piece = typeof keyCache?.dtype === "string" ? pieceOf(keyCache.dtype) : "x";
   check.tensor("keyCache", keyCache, ["blocks", "Hk", "D/x", "block", piece], floatDTypes);
   check.tensor("valueCache", valueCache, ["blocks", "Hk", "E", "block"], [keyCache.dtype]);
@@ -97,8 +99,9 @@ export function fromVllmCache({ keyCache, valueCache }: CachePair): CachePair {
  * `fromVllmCache`.
  * @throws ArgumentError as `fromVllmCache` does.
  */
-export function toVllmCache({ keyCache, valueCache }: CachePair): CachePair {
-  const check = new ArgumentChecker("toVllmCache");
+export function toVllmCache(args: CachePair): CachePair {
+  const check = ArgumentChecker.of("toVllmCache", args, { keyCache: true, valueCache: true });
+  const { keyCache, valueCache } = args;
   check.tensor("keyCache", keyCache, ["blocks", "Hk", "block", "D"], floatDTypes);
   check.tensor("valueCache", valueCache, ["blocks", "Hk", "block", "E"], [keyCache.dtype]);
   const { device } = check;

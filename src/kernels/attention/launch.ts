@@ -3,6 +3,7 @@
  * name the arguments and choose the variant.
  */
 import type { LaunchValues, Tensor } from "../../runtime/index.ts";
+import type { NamesOf } from "../../support/index.ts";
 import { type ArgumentChecker, floatDTypes } from "../support/arguments.ts";
 import {
   attentionBackwardDelta,
@@ -26,7 +27,7 @@ import { type VariantFamily, variantFamily } from "./family.ts";
 import { attentionForward } from "./forward.ts";
 import { launchBiasGradient, launchSinksGradient } from "./launch-gradients.ts";
 import { launchSplit, shouldPack } from "./launch-split.ts";
-import { keysWithinWindow, modifiersOf, type VariantArguments } from "./modifiers.ts";
+import { keysWithinWindow, modifiersOf, type VariantArguments, variantNames } from "./modifiers.ts";
 import { canPackHeads } from "./pack-heads.ts";
 import { piecewise } from "./piecewise.ts";
 import { attentionSplit } from "./split-kv.ts";
@@ -72,6 +73,14 @@ export interface CommonArguments extends VariantArguments {
   /** Default: none. */
   readonly dropout?: DropoutArguments;
 }
+
+/**
+ * Of `scale`: above, products of finite 16-bit numbers times it may overflow f32, and below it is 0 to a device that flushes; then NaNs would arise from
+ * infinities.
+ */
+export const scaleBounds = { from: 2 ** -126, below: 2 ** 64 } as const;
+
+export const commonNames: NamesOf<CommonArguments> = { ...variantNames, causal: true, scale: true, dropout: true };
 
 /** Checked arguments of a call. */
 export interface Call extends Disposable {
@@ -130,7 +139,7 @@ export function openCall(
     values: {
       ...operands,
       ...own,
-      scale: check.number("scale", scale ?? headDim ** -0.5, { above: 0 }),
+      scale: check.number("scale", scale ?? headDim ** -0.5, scaleBounds),
       ...modified.values,
       ...random?.values,
     },
@@ -150,6 +159,7 @@ const smallOffsets = 2n ** 31n;
 /** What the kernels with dropout take; undefined where nothing is dropped. */
 function dropoutValues(check: ArgumentChecker, dropout: DropoutArguments | undefined) {
   if (dropout === undefined) return undefined;
+  check.names(dropout, { probability: true, seed: true, offset: true, rounds: true }, "entry of dropout");
   const { probability, rounds = 6 } = dropout;
   check.number("dropout.probability", probability, { from: 0, below: 1 });
   check.integer("dropout.rounds", rounds, 1);

@@ -26,11 +26,9 @@ export interface MergeAttentionOptions {
  * weighs nothing. The states may be of different dtypes; keep f32 ones where many are merged one by one. Enqueues and returns at once.
  * @throws ArgumentError that names the argument: `ARGUMENT_MISSING`, `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`, `ARGUMENT_VALUE`.
  */
-export function mergeAttention(
-  states: readonly AttentionState[],
-  { out: given }: MergeAttentionOptions = {},
-): AttentionState {
-  const check = new ArgumentChecker("mergeAttention");
+export function mergeAttention(states: readonly AttentionState[], options: MergeAttentionOptions = {}): AttentionState {
+  const check = ArgumentChecker.of("mergeAttention", options, { out: true });
+  const { out: given } = options;
   if (!Array.isArray(states) || states.length === 0)
     check.fail("ARGUMENT_VALUE", `"states" must be an array of at least one { out, lse }, got ${String(states)}`);
   for (const [i, state] of states.entries()) {

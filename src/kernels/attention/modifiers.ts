@@ -5,6 +5,7 @@
  */
 import type { Constants } from "../../dsl/index.ts";
 import type { LaunchValues, Tensor } from "../../runtime/index.ts";
+import type { NamesOf } from "../../support/index.ts";
 import { type ArgumentChecker, floatDTypes } from "../support/arguments.ts";
 import { type Integers, integersOf } from "../support/integers.ts";
 import { withDocuments, withKeyLengths } from "./documents.ts";
@@ -59,6 +60,19 @@ export interface VariantArguments {
    */
   readonly validate?: boolean;
 }
+
+export const variantNames: NamesOf<VariantArguments> = {
+  window: true,
+  sinkTokens: true,
+  prefixLengths: true,
+  softcap: true,
+  alibiSlopes: true,
+  bias: true,
+  sinks: true,
+  keyLengths: true,
+  cumulativeLengths: true,
+  validate: true,
+};
 
 /** Makes a variant of another one. */
 export type Modifier = <C extends Constants>(variant: Variant<any, C>) => Variant<any, any>;

@@ -2,7 +2,15 @@
 import type { Tensor } from "../../runtime/index.ts";
 import { ArgumentChecker } from "../support/arguments.ts";
 import { dense } from "./dense.ts";
-import { type CommonArguments, kernelFamily, launchBackward, launchForward, launchTotal, openCall } from "./launch.ts";
+import {
+  type CommonArguments,
+  commonNames,
+  kernelFamily,
+  launchBackward,
+  launchForward,
+  launchTotal,
+  openCall,
+} from "./launch.ts";
 import { type RopeAngles, withRotation } from "./rope-angles.ts";
 import { rotated } from "./rotated.ts";
 
@@ -82,18 +90,22 @@ export function forwardOutput(
  * @throws ArgumentError that names the argument: `ARGUMENT_MISSING`, `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`, `ARGUMENT_VALUE`,
  * `ARGUMENT_HEADS`, `ARGUMENT_HEAD_DIM`.
  */
-export function attention({ q, k, v, rope, ...options }: AttentionArguments): AttentionOutput {
-  using call = open("attention", { q, k, v }, rope, options);
-  return forwardOutput(call, options);
+export function attention(args: AttentionArguments): AttentionOutput {
+  using call = open(ArgumentChecker.of("attention", args, { ...operandNames, ...forwardNames }), args);
+  return forwardOutput(call, args);
 }
 
+const operandNames = { ...commonNames, q: true, k: true, v: true, rope: true } as const;
+/** What forward calls take besides. */
+export const forwardNames = { returnLse: true, returnTotalAttention: true, out: true, splits: true } as const;
+/** What backward calls take besides. */
+export const backwardNames = { out: true, lse: true, dout: true } as const;
+
 function open(
-  operator: string,
-  operands: Readonly<Record<"q" | "k" | "v", Tensor>>,
-  rope: RopeAngles | undefined,
-  options: CommonArguments,
+  check: ArgumentChecker,
+  { q, k, v, rope, ...options }: Pick<AttentionArguments, "q" | "k" | "v" | "rope"> & CommonArguments,
 ): ReturnType<typeof openCall> {
-  const call = openCall(new ArgumentChecker(operator), rope ? rotatedFamily : family, operands, options);
+  const call = openCall(check, rope ? rotatedFamily : family, { q, k, v }, options);
   return rope ? withRotation(call, rope) : call;
 }
 
@@ -117,12 +129,12 @@ export interface AttentionBackwardArguments extends CommonArguments {
  * runs give the same bits. A query that sees no key gets and gives gradient 0. Enqueues and returns at once.
  * @throws ArgumentError as `attention` does.
  */
-export function attentionBackward({ q, k, v, rope, out, lse, dout, ...options }: AttentionBackwardArguments): {
+export function attentionBackward(args: AttentionBackwardArguments): {
   readonly dq: Tensor;
   readonly dk: Tensor;
   readonly dv: Tensor;
 } & VariantGradients {
-  using call = open("attentionBackward", { q, k, v }, rope, options);
-  const { q: dq, k: dk, v: dv, ...others } = launchBackward(call, { out, lse, dout });
+  using call = open(ArgumentChecker.of("attentionBackward", args, { ...operandNames, ...backwardNames }), args);
+  const { q: dq, k: dk, v: dv, ...others } = launchBackward(call, args);
   return { dq: dq!, dk: dk!, dv: dv!, ...variantGradients(others) };
 }

@@ -3,14 +3,23 @@
  * variant; variants' arguments become modifiers as they do for attention over tensors (modifiers.ts).
  */
 import type { LaunchValues, Tensor } from "../../runtime/index.ts";
+import type { NamesOf } from "../../support/index.ts";
 import { type ArgumentChecker, floatDTypes } from "../support/arguments.ts";
 import type { IntegerRows, Integers } from "../support/integers.ts";
 import { forwardConfiguration, headConstants, traitsOfVariant } from "./configuration.ts";
 import { withPackedQueries } from "./documents.ts";
 import { type VariantFamily, variantFamily } from "./family.ts";
 import { attentionForward } from "./forward.ts";
+import { scaleBounds } from "./launch.ts";
 import { launchSplit, shouldPack } from "./launch-split.ts";
-import { keysWithinWindow, type Modified, modifiersOf, shouldValidate, type VariantArguments } from "./modifiers.ts";
+import {
+  keysWithinWindow,
+  type Modified,
+  modifiersOf,
+  shouldValidate,
+  type VariantArguments,
+  variantNames,
+} from "./modifiers.ts";
 import { canPackHeads } from "./pack-heads.ts";
 import { checkTables, contextsSay, type Sequences, sequencesOf } from "./paged-sequences.ts";
 import { type RopeAngles, type Rotation, rotationOf } from "./rope-angles.ts";
@@ -70,6 +79,27 @@ export interface PagedArguments
   /** Write here: the shape of `out`, dtype of the queries, any strides. */
   readonly out?: Tensor;
 }
+
+const { keyLengths: _, ...ofVariants } = variantNames;
+export const pagedNames: NamesOf<PagedArguments> = {
+  ...ofVariants,
+  valueCache: true,
+  contextLengths: true,
+  blockTables: true,
+  scale: true,
+  causal: true,
+  splits: true,
+  maxContextLength: true,
+  returnLse: true,
+  out: true,
+};
+
+/** Arguments of `attention` that have another name or no meaning here. */
+export const refusedNames = {
+  keyLengths: contextsSay,
+  dropout: "caches are for inference",
+  returnTotalAttention: "the keys of sequences of different lengths have no common axis",
+} as const;
 
 /** What the operators over paged caches give. */
 export interface PagedAttentionOutput {
@@ -133,13 +163,6 @@ const forms = {
   },
 } as const satisfies Record<string, QueryForm>;
 
-/** Arguments of `attention` that have another name or no meaning here. */
-const refused = {
-  keyLengths: contextsSay,
-  dropout: "caches are for inference",
-  returnTotalAttention: "the keys of sequences of different lengths have no common axis",
-} as const;
-
 /** What a call asks for, checked. */
 interface Problem {
   readonly form: QueryForm;
@@ -152,9 +175,6 @@ interface Problem {
 
 /** Checks operands, caches and tables. @throws ArgumentError */
 function checkOperands({ check, queries, keys }: PagedCall, args: PagedArguments): Problem {
-  for (const [name, why] of Object.entries(refused))
-    if (name in args && args[name as keyof PagedArguments] !== undefined)
-      check.fail("ARGUMENT_VALUE", `"${name}" is no argument of attention over paged caches: ${why}`);
   const { valueCache, cumulativeLengths } = args;
   const [[first, given]] = Object.values(queries) as [readonly [string, Tensor]];
   const form = cumulativeLengths !== undefined ? "packed" : given?.shape?.length === 3 ? "single" : "chunk";
@@ -201,7 +221,7 @@ export function runPaged(call: PagedCall, args: PagedArguments): PagedAttentionO
     check.fail("ARGUMENT_SHAPE", `"bias" is of ${check.size("N")} keys, but there may be ${longest}`);
   const kernels = family.with([...modified.modifiers, ...(cumulativeLengths ? [withPackedQueries] : [])]);
   const rotation = "rope" in call ? rotationOf(check, rope!, termsOf(kernels.variant).length, longest) : undefined;
-  const scale = check.number("scale", args.scale ?? headDim ** -0.5, { above: 0 });
+  const scale = check.number("scale", args.scale ?? headDim ** -0.5, scaleBounds);
   if (splits !== undefined) check.integer("splits", splits, 1);
 
   const [[, { shape, dtype }]] = Object.values(call.queries) as [readonly [string, Tensor]];

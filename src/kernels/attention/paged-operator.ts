@@ -1,11 +1,19 @@
 /** @file The host operators over paged caches: `pagedAttention` and `pagedPiecewiseAttention`. */
 import type { KernelDefinition } from "../../dsl/index.ts";
 import type { Tensor } from "../../runtime/index.ts";
+import type { NamesOf } from "../../support/index.ts";
 import { ArgumentChecker } from "../support/arguments.ts";
 import { dense } from "./dense.ts";
 import { withPackedQueries } from "./documents.ts";
 import { paged } from "./paged.ts";
-import { type PagedArguments, type PagedAttentionOutput, pagedFamily, runPaged } from "./paged-call.ts";
+import {
+  type PagedArguments,
+  type PagedAttentionOutput,
+  pagedFamily,
+  pagedNames,
+  refusedNames,
+  runPaged,
+} from "./paged-call.ts";
 import { piecewise } from "./piecewise.ts";
 import { checkThreshold, refuseBothForms } from "./piecewise-operator.ts";
 import type { RopeAngles } from "./rope-angles.ts";
@@ -74,12 +82,26 @@ interface PiecewiseShared extends PagedArguments {
  * @throws ArgumentError that names the argument: `ARGUMENT_MISSING`, `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`, `ARGUMENT_VALUE`,
  * `ARGUMENT_HEADS`, `ARGUMENT_HEAD_DIM`.
  */
-export function pagedAttention({ q, keyCache, rope, ...args }: PagedAttentionArguments): PagedAttentionOutput {
-  using check = new ArgumentChecker("pagedAttention");
+export function pagedAttention(args: PagedAttentionArguments): PagedAttentionOutput {
+  const names = { ...pagedNames, q: true, keyCache: true, rope: true } as const;
+  using check = ArgumentChecker.of("pagedAttention", args, names, refusedNames);
+  const { q, keyCache, rope } = args;
   const operands = { queries: { q: ["q", q] }, keys: { k: ["keyCache", keyCache] } } as const;
   if (rope === undefined) return runPaged({ check, family: families.plain, ...operands }, args);
   return runPaged({ check, family: families.rotated, ...operands, rope }, args);
 }
+
+const piecewiseNames: NamesOf<PagedPiecewiseAttentionArguments> = {
+  ...pagedNames,
+  q1: true,
+  q2: true,
+  keyCache1: true,
+  keyCache2: true,
+  q: true,
+  keyCache: true,
+  rope: true,
+  threshold: true,
+};
 
 /**
  * PiecewiseAttention over paged caches: of queries and keys under both position embeddings (`q1`, `q2`, `keyCache1`, `keyCache2`), or of raw ones
@@ -87,8 +109,8 @@ export function pagedAttention({ q, keyCache, rope, ...args }: PagedAttentionArg
  * @throws ArgumentError as `pagedAttention` does.
  */
 export function pagedPiecewiseAttention(args: PagedPiecewiseAttentionArguments): PagedAttentionOutput {
+  using check = ArgumentChecker.of("pagedPiecewiseAttention", args, piecewiseNames, refusedNames);
   const { threshold } = args;
-  using check = new ArgumentChecker("pagedPiecewiseAttention");
   checkThreshold(check, threshold);
   refuseBothForms(check, args, ["q", "keyCache", "rope"], ["q1", "keyCache1", "q2", "keyCache2"]);
   const own = { threshold };

@@ -1,11 +1,13 @@
 /** @file The host operators of PiecewiseAttention: `piecewiseAttention` and `piecewiseAttentionBackward`. */
 import type { Tensor } from "../../runtime/index.ts";
 import { ArgumentChecker } from "../support/arguments.ts";
-import { type CommonArguments, kernelFamily, launchBackward, openCall } from "./launch.ts";
+import { type CommonArguments, commonNames, kernelFamily, launchBackward, openCall } from "./launch.ts";
 import {
   type AttentionArguments,
   type AttentionBackwardArguments,
   type AttentionOutput,
+  backwardNames,
+  forwardNames,
   forwardOutput,
   type VariantGradients,
 } from "./operator.ts";
@@ -64,8 +66,20 @@ export type PiecewiseAttentionArguments = (TurnedOperands | RawOperands) &
   PiecewiseShared &
   Pick<AttentionArguments, "returnLse" | "returnTotalAttention" | "out" | "splits">;
 
-function open(operator: string, args: (TurnedOperands | RawOperands) & PiecewiseShared) {
-  const check = new ArgumentChecker(operator);
+const operandNames = {
+  ...commonNames,
+  q1: true,
+  k1: true,
+  q2: true,
+  k2: true,
+  q: true,
+  k: true,
+  rope: true,
+  v: true,
+  threshold: true,
+} as const;
+
+function open(check: ArgumentChecker, args: (TurnedOperands | RawOperands) & PiecewiseShared) {
   const { v, threshold } = args;
   checkThreshold(check, threshold);
   refuseBothForms(check, args, ["q", "k", "rope"], ["q1", "k1", "q2", "k2"]);
@@ -110,7 +124,7 @@ export function checkThreshold(check: ArgumentChecker, threshold: number): void 
  * @throws ArgumentError as `attention` does.
  */
 export function piecewiseAttention(args: PiecewiseAttentionArguments): AttentionOutput {
-  using call = open("piecewiseAttention", args);
+  using call = open(ArgumentChecker.of("piecewiseAttention", args, { ...operandNames, ...forwardNames }), args);
   return forwardOutput(call, args);
 }
 
@@ -128,7 +142,11 @@ type GradientNames<A> = A extends RawOperands ? "dq" | "dk" | "dv" : "dq1" | "dk
 export function piecewiseAttentionBackward<A extends PiecewiseAttentionBackwardArguments>(
   args: A,
 ): Readonly<Record<GradientNames<A>, Tensor>> & VariantGradients {
-  using call = open("piecewiseAttentionBackward", args);
+  const names = { ...operandNames, ...backwardNames };
+  using call = open(
+    ArgumentChecker.of<PiecewiseAttentionBackwardArguments>("piecewiseAttentionBackward", args, names),
+    args,
+  );
   const gradients = launchBackward(call, args);
   return Object.fromEntries(Object.entries(gradients).map(([name, tensor]) => [`d${name}`, tensor])) as never;
 }

@@ -38,13 +38,14 @@ const rowConstants = (classes: number) => ({
  * A label outside the vocabulary is reported by the next `read()`.
  * @throws ArgumentError `ARGUMENT_SHAPE` (also for a vocabulary of 0), `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`, `ARGUMENT_VALUE`.
  */
-export function crossEntropy({
-  logits,
-  labels,
-  ignoreIndex = -100,
-  reduction = "mean",
-}: CrossEntropyArguments): CrossEntropyOutput {
-  const check = new ArgumentChecker("crossEntropy");
+export function crossEntropy(args: CrossEntropyArguments): CrossEntropyOutput {
+  const check = ArgumentChecker.of("crossEntropy", args, {
+    logits: true,
+    labels: true,
+    ignoreIndex: true,
+    reduction: true,
+  });
+  const { logits, labels, ignoreIndex = -100, reduction = "mean" } = args;
   checkRows(check, logits, labels, ignoreIndex);
   check.oneOf("reduction", reduction, ["mean", "sum", "none"]);
   const { device } = check;
@@ -88,16 +89,17 @@ export interface CrossEntropyBackwardArguments {
  * The gradient of the logits, (softmax(logits) - onehot(label)) · dloss · scale, in f32 with one rounding; 0 in rows that are ignored.
  * @throws ArgumentError `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`, `ARGUMENT_VALUE`.
  */
-export function crossEntropyBackward({
-  logits,
-  labels,
-  statistics,
-  dloss,
-  scale = 1,
-  ignoreIndex = -100,
-  out: given,
-}: CrossEntropyBackwardArguments): Tensor {
-  const check = new ArgumentChecker("crossEntropyBackward");
+export function crossEntropyBackward(args: CrossEntropyBackwardArguments): Tensor {
+  const check = ArgumentChecker.of("crossEntropyBackward", args, {
+    logits: true,
+    labels: true,
+    statistics: true,
+    dloss: true,
+    scale: true,
+    ignoreIndex: true,
+    out: true,
+  });
+  const { logits, labels, statistics, dloss, scale = 1, ignoreIndex = -100, out: given } = args;
   checkRows(check, logits, labels, ignoreIndex);
   const rows = check.size("T");
   check.tensor("statistics", statistics, ["T", 2], ["f32"]);

@@ -13,8 +13,9 @@ export interface AddArguments {
 }
 
 /** a + b in f32, rounded once. @throws ArgumentError `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`. */
-export function add({ a, b, out: given }: AddArguments): Tensor {
-  const check = new ArgumentChecker("add");
+export function add(args: AddArguments): Tensor {
+  const check = ArgumentChecker.of("add", args, { a: true, b: true, out: true });
+  const { a, b, out: given } = args;
   check.tensor("a", a, ["rows", "columns"], floatDTypes);
   check.tensor("b", b, ["rows", "columns"], [a.dtype]);
   const out = check.output("out", given, a.shape, a.dtype);
@@ -30,8 +31,9 @@ export interface CopyArguments {
 }
 
 /** Copies elements between strided tensors, converting the dtype; gives `to`. @throws ArgumentError `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`. */
-export function copy({ from, to }: CopyArguments): Tensor {
-  const check = new ArgumentChecker("copy");
+export function copy(args: CopyArguments): Tensor {
+  const check = ArgumentChecker.of("copy", args, { from: true, to: true });
+  const { from, to } = args;
   check.tensor("from", from, ["B", "H", "T", "D"], floatDTypes);
   check.tensor("to", to, ["B", "H", "T", "D"], floatDTypes);
   if (to.size > 0)

@@ -19,8 +19,9 @@ export interface EmbeddingArguments {
  * Rows of the table, [T, hidden]. An id outside the table is reported by the next `read()`.
  * @throws ArgumentError `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`.
  */
-export function embedding({ table, ids, out: given, outDtype }: EmbeddingArguments): Tensor {
-  const check = new ArgumentChecker("embedding");
+export function embedding(args: EmbeddingArguments): Tensor {
+  const check = ArgumentChecker.of("embedding", args, { table: true, ids: true, out: true, outDtype: true });
+  const { table, ids, out: given, outDtype } = args;
   check.tensor("table", table, ["V", "hidden"], floatDTypes);
   check.tensor("ids", ids, ["T"], ["i32"]);
   const out = check.floatOutput("out", given, [ids.shape[0]!, table.shape[1]!], outDtype, table.dtype);
@@ -50,8 +51,15 @@ export interface EmbeddingBackwardArguments {
  * @throws ArgumentError `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`, `ARGUMENT_VALUE`, `ARGUMENT_MISSING` (`accumulate` without `out`).
  */
 export function embeddingBackward(given: EmbeddingBackwardArguments): Tensor {
+  const check = ArgumentChecker.of("embeddingBackward", given, {
+    dout: true,
+    ids: true,
+    rows: true,
+    out: true,
+    outDtype: true,
+    accumulate: true,
+  });
   const { dout, ids, rows, outDtype, accumulate = false } = given;
-  const check = new ArgumentChecker("embeddingBackward");
   check.tensor("dout", dout, ["T", "hidden"], floatDTypes);
   check.tensor("ids", ids, ["T"], ["i32"]);
   check.integer("rows", rows);

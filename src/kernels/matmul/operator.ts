@@ -36,16 +36,17 @@ const blocks: Readonly<Record<Backend, { BLOCK_M: number; BLOCK_N: number; BLOCK
  * a · b with f32 accumulation and one rounding, [M, N].
  * @throws ArgumentError `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`, `ARGUMENT_MISSING` (`accumulate` without `out`).
  */
-export function matmul({
-  a,
-  b,
-  transposeA = false,
-  transposeB = false,
-  accumulate = false,
-  out: given,
-  outDtype,
-}: MatmulArguments): Tensor {
-  const check = new ArgumentChecker("matmul");
+export function matmul(args: MatmulArguments): Tensor {
+  const check = ArgumentChecker.of("matmul", args, {
+    a: true,
+    b: true,
+    transposeA: true,
+    transposeB: true,
+    out: true,
+    outDtype: true,
+    accumulate: true,
+  });
+  const { a, b, transposeA = false, transposeB = false, accumulate = false, out: given, outDtype } = args;
   for (const [name, flag] of Object.entries({ transposeA, transposeB, accumulate })) check.flag(name, flag);
   check.tensor("a", a, transposeA ? ["K", "M"] : ["M", "K"], floatDTypes);
   check.tensor("b", b, transposeB ? ["N", "K"] : ["K", "N"], floatDTypes);

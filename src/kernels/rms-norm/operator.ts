@@ -23,8 +23,9 @@ const rowConstants = (hidden: number) => ({ BLOCK: Math.min(nextPowerOfTwo(hidde
  * x / sqrt(mean(x²) + epsilon) · weight over the last axis, in f32 with one rounding. Rows of any length.
  * @throws ArgumentError `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`, `ARGUMENT_VALUE`.
  */
-export function rmsNorm({ x, weight, epsilon = 1e-5, out: given }: RmsNormArguments): Tensor {
-  const check = new ArgumentChecker("rmsNorm");
+export function rmsNorm(args: RmsNormArguments): Tensor {
+  const check = ArgumentChecker.of("rmsNorm", args, { x: true, weight: true, epsilon: true, out: true });
+  const { x, weight, epsilon = 1e-5, out: given } = args;
   check.tensor("x", x, ["rows", "hidden"], floatDTypes);
   check.tensor("weight", weight, ["hidden"], floatDTypes);
   check.number("epsilon", epsilon, { above: 0 });
@@ -59,8 +60,15 @@ const mostGroups = 64;
  * @throws ArgumentError `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`, `ARGUMENT_VALUE`.
  */
 export function rmsNormBackward(given: RmsNormBackwardArguments): { dx: Tensor; dweight: Tensor } {
+  const check = ArgumentChecker.of("rmsNormBackward", given, {
+    x: true,
+    weight: true,
+    dout: true,
+    epsilon: true,
+    dx: true,
+    dweight: true,
+  });
   const { x, weight, dout, epsilon = 1e-5 } = given;
-  const check = new ArgumentChecker("rmsNormBackward");
   check.tensor("x", x, ["rows", "hidden"], floatDTypes);
   check.tensor("weight", weight, ["hidden"], floatDTypes);
   check.tensor("dout", dout, ["rows", "hidden"], [x.dtype]);

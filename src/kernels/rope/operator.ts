@@ -22,17 +22,18 @@ export interface RopeArguments extends RopeTable {
  * Rotary position embedding (arXiv 2104.09864), computed in f32 and rounded once.
  * @throws ArgumentError `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`, `ARGUMENT_VALUE` (a position beyond the tables).
  */
-export function rope({
-  x,
-  cos,
-  sin,
-  startPosition = 0,
-  positions,
-  layout = "half",
-  inverse = false,
-  out: given,
-}: RopeArguments): Tensor {
-  const check = new ArgumentChecker("rope");
+export function rope(args: RopeArguments): Tensor {
+  const check = ArgumentChecker.of("rope", args, {
+    x: true,
+    cos: true,
+    sin: true,
+    layout: true,
+    startPosition: true,
+    positions: true,
+    inverse: true,
+    out: true,
+  });
+  const { x, cos, sin, startPosition = 0, positions, layout = "half", inverse = false, out: given } = args;
   check.tensor("x", x, ["B", "H", "T", "D"], floatDTypes);
   check.tensor("cos", cos, ["positions", "d/2"], ["f32"]);
   check.tensor("sin", sin, ["positions", "d/2"], ["f32"]);

@@ -11,8 +11,9 @@ export interface SoftmaxArguments {
 }
 
 /** Softmax over the last axis in f32, rounded once. @throws ArgumentError `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`. */
-export function softmax({ x, out: given }: SoftmaxArguments): Tensor {
-  const check = new ArgumentChecker("softmax");
+export function softmax(args: SoftmaxArguments): Tensor {
+  const check = ArgumentChecker.of("softmax", args, { x: true, out: true });
+  const { x, out: given } = args;
   check.tensor("x", x, ["rows", "columns"], floatDTypes);
   const out = check.output("out", given, x.shape, x.dtype);
   if (out.size > 0)

@@ -4,6 +4,7 @@
 import type { DType } from "../../ir/index.ts";
 import type { Device, Tensor } from "../../runtime/index.ts";
 import { ArgumentError } from "../../support/errors.ts";
+import { type NamesOf, unknownName } from "../../support/names.ts";
 
 /** A pattern for a shape: a number must be equal, a name stands for one size wherever it occurs. */
 export type ShapePattern = readonly (number | string)[];
@@ -15,8 +16,34 @@ export class ArgumentChecker implements Disposable {
   readonly #sizes = new Map<string, { readonly size: number; readonly from: string }>();
   #device: { readonly device: Device; readonly name: string } | undefined;
 
-  constructor(operator: string) {
+  private constructor(operator: string) {
     this.#operator = operator;
+  }
+
+  /**
+   * For one call of an operator. `names` are those of all its arguments; `refused` says why it has not those that callers may expect.
+   * @throws ArgumentError `ARGUMENT_MISSING`, `ARGUMENT_UNKNOWN`, `ARGUMENT_VALUE`.
+   */
+  static of<A extends object>(
+    operator: string,
+    args: A,
+    names: NamesOf<A>,
+    refused: Readonly<Record<string, string>> = {},
+  ): ArgumentChecker {
+    const check = new ArgumentChecker(operator);
+    if (typeof args !== "object" || args === null)
+      check.fail("ARGUMENT_MISSING", `its arguments are one object, { ${Object.keys(names).join(", ")} }`);
+    for (const [name, why] of Object.entries(refused))
+      if ((args as Readonly<Record<string, unknown>>)[name] !== undefined)
+        check.fail("ARGUMENT_VALUE", `"${name}" is no argument of ${operator}: ${why}`);
+    check.names(args, names);
+    return check;
+  }
+
+  /** That an object has no other names than these. @throws ArgumentError `ARGUMENT_UNKNOWN`. */
+  names<A extends object>(given: A, names: NamesOf<A>, what = "argument"): void {
+    const wrong = unknownName(given, names, what);
+    if (wrong !== undefined) this.fail("ARGUMENT_UNKNOWN", wrong);
   }
 
   fail(code: string, message: string): never {

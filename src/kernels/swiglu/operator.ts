@@ -12,8 +12,9 @@ export interface SwigluArguments {
 }
 
 /** silu(gate) · up in f32, rounded once. @throws ArgumentError `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`. */
-export function swiglu({ gate, up, out: given }: SwigluArguments): Tensor {
-  const check = new ArgumentChecker("swiglu");
+export function swiglu(args: SwigluArguments): Tensor {
+  const check = ArgumentChecker.of("swiglu", args, { gate: true, up: true, out: true });
+  const { gate, up, out: given } = args;
   check.tensor("gate", gate, ["rows", "F"], floatDTypes);
   check.tensor("up", up, ["rows", "F"], [gate.dtype]);
   const out = check.output("out", given, gate.shape, gate.dtype);
@@ -34,8 +35,15 @@ export interface SwigluBackwardArguments {
 }
 
 /** The gradients of `swiglu`, in f32, rounded once. @throws ArgumentError `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`. */
-export function swigluBackward({ gate, up, dout, ...given }: SwigluBackwardArguments): { dgate: Tensor; dup: Tensor } {
-  const check = new ArgumentChecker("swigluBackward");
+export function swigluBackward(args: SwigluBackwardArguments): { dgate: Tensor; dup: Tensor } {
+  const check = ArgumentChecker.of("swigluBackward", args, {
+    gate: true,
+    up: true,
+    dout: true,
+    dgate: true,
+    dup: true,
+  });
+  const { gate, up, dout, ...given } = args;
   check.tensor("gate", gate, ["rows", "F"], floatDTypes);
   check.tensor("up", up, ["rows", "F"], [gate.dtype]);
   check.tensor("dout", dout, ["rows", "F"], [gate.dtype]);

@@ -47,12 +47,12 @@ export class Trainer implements Disposable {
    * `adamWStep` do.
    */
   step(sequences: readonly (readonly number[])[]): Tensor {
-    const { lossScale = 1 } = this.#options;
+    const { lossScale = 1, ...options } = this.#options;
     const { loss, gradients: all } = lossAndGradients(this.model, sequences, this.#options);
     using gradients = all;
     const step = this.#steps + 1;
     for (const [i, gradient] of tensorsOf(gradients).entries())
-      adamWStep({ ...this.#options, ...this.#weights[i]!, gradient, step, gradientScale: 1 / lossScale });
+      adamWStep({ ...options, ...this.#weights[i]!, gradient, step, gradientScale: 1 / lossScale });
     this.#steps = step;
     return loss;
   }

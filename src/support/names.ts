@@ -1,0 +1,11 @@
+/** @file Names in objects that callers give. One that nobody knows is a typing mistake, so it is an error and never passed over. */
+
+/** All names of an object type, for a check at run time; the compiler sees to it that none is missing. */
+export type NamesOf<T> = Readonly<Record<AllKeys<T> & string, true>>;
+type AllKeys<T> = T extends unknown ? keyof T : never;
+
+/** What is wrong with the names in `given`; undefined where all are known. A name whose value is undefined counts as not given. */
+export function unknownName(given: object, names: Readonly<Record<string, true>>, what: string): string | undefined {
+  const unknown = Object.entries(given).find(([name, value]) => value !== undefined && !Object.hasOwn(names, name));
+  return unknown && `there is no ${what} "${unknown[0]}"; the ${what}s are ${Object.keys(names).join(", ")}`;
+}
