@@ -57,10 +57,13 @@ export function emitLaidOut(kernel: Kernel, primaries: ReadonlyMap<Value, Primar
     builder.locate = () => location;
     const names = results.map((result) => result.name);
     if (demands.isFree(operation)) {
-      const [result] = results;
-      for (const layout of demands.of.get(result!)?.values() ?? []) {
+      const asked = new Map(results.flatMap((result) => [...(demands.of.get(result) ?? [])]));
+      for (const layout of asked.values()) {
         const inputs = operands.map((operand, i) => lookup(operand, demands.layoutForFree(operation, i, layout)));
-        define(result!, builder.value(opcode, inputs, attributes, { names }), layout);
+        const made = builder.create(opcode, inputs, attributes, { names });
+        results.forEach((result, i) => {
+          define(result, made.results[i]!, layout);
+        });
       }
       return;
     }

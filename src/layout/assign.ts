@@ -21,7 +21,14 @@ import {
   rankedType,
 } from "./assign-policy.ts";
 import type { LinearLayout } from "./linear-layout.ts";
-import { layoutOfJoin, layoutOfReduce, layoutOfReshape, layoutOfSplit, layoutOfTranspose } from "./slice.ts";
+import {
+  layoutOfJoin,
+  layoutOfReduce,
+  layoutOfReshape,
+  layoutOfSplit,
+  layoutOfSplitLanes,
+  layoutOfTranspose,
+} from "./slice.ts";
 
 const reduced = ({ layout, weight }: Primary, axis: number): Primary => ({
   layout: layoutOfReduce(layout, axis),
@@ -116,7 +123,8 @@ function choosePrimaries(
         // Never free: not every layout of the result lets a thread hold both of a pair, and then only a conversion gives it.
         return moved(layoutOfJoin) ?? { layout: layoutOfJoin(policy.default(rankedType(operands[0]!))), weight: 0 };
       case "split": {
-        const half = source && layoutOfSplit(source.layout);
+        if (!source) return undefined;
+        const half = layoutOfSplit(source.layout) ?? layoutOfSplitLanes(source.layout);
         return half ? { ...source, layout: half } : byDefault();
       }
       case "gather":

@@ -3,7 +3,7 @@
  * the layout of the result when no value leaves its thread. Backward (`sourceOf...`): the layout of the source from which a wanted
  * layout of the result arises without moves; undefined where there is none.
  */
-import { axisName, type LayoutDim, layoutError, REGISTER, tileDims } from "./dims.ts";
+import { axisName, LANE, type LayoutDim, layoutError, REGISTER, tileDims } from "./dims.ts";
 import { applyColumns } from "./gf2.ts";
 import { LinearLayout } from "./linear-layout.ts";
 
@@ -136,6 +136,27 @@ export function layoutOfSplit(layout: LinearLayout): LinearLayout | undefined {
   if (bit === undefined) return undefined;
   const outs = tileDims(layout.shape.slice(0, -1));
   return layout.removeInBits(REGISTER, 1 << bit).mapColumns(outs, (column) => column >> 1);
+}
+
+/**
+ * Both halves of a split where lanes hold the halves, after lanes and registers have been exchanged: the lane bit that told the halves apart then
+ * stands for the highest register bit, or for copies where there is none. The exchange stays within a warp. Undefined where the axis is no
+ * lane bit of its own.
+ */
+export function layoutOfSplitLanes(layout: LinearLayout): LinearLayout | undefined {
+  const bit = layout.basesOf(LANE).indexOf(1);
+  const touching = layout.columns.filter((column) => (column & 1) === 1).length;
+  if (bit < 0 || touching !== 1) return undefined;
+  const registers = layout.bitsOf(REGISTER);
+  const ins = layout.ins.map((dim) => (dim.name === REGISTER ? { ...dim, bits: Math.max(0, dim.bits - 1) } : dim));
+  const columns = [...layout.columns];
+  columns[registers + bit] = registers > 0 ? columns[registers - 1]! : 0;
+  if (registers > 0) columns.splice(registers - 1, 1);
+  return new LinearLayout(
+    ins,
+    tileDims(layout.shape.slice(0, -1)),
+    columns.map((column) => column >> 1),
+  );
 }
 
 /** The register bit that tells the halves of a split apart: registers with it clear are the first half. */

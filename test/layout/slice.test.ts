@@ -8,6 +8,7 @@ import {
   layoutOfReduce,
   layoutOfReshape,
   layoutOfSplit,
+  layoutOfSplitLanes,
   layoutOfTranspose,
   mmaLayout,
   registersOfBroadcast,
@@ -21,7 +22,7 @@ import {
   sourceOfTranspose,
   splitBit,
 } from "../../src/layout/index.ts";
-import { expectEverywhere, surjectiveLayouts } from "./arbitrary.ts";
+import { expectEverywhere, places, surjectiveLayouts } from "./arbitrary.ts";
 
 const cube = surjectiveLayouts([2, 4, 8]);
 const axes = fc.constantFrom(0, 1, 2);
@@ -182,9 +183,37 @@ describe("join and split", () => {
     );
   });
 
+  it("a split of lanes leaves each warp what it has, once where it was there once", () => {
+    const heldBy = (layout: LinearLayout, warp: number): Map<string, number> => {
+      const held = new Map<string, number>();
+      for (const place of places(layout))
+        if (place.warp === warp) {
+          const key = place.at.slice(0, 2).join();
+          held.set(key, (held.get(key) ?? 0) + 1);
+        }
+      return held;
+    };
+    const splitting = surjectiveLayouts([4, 8, 2]).filter((layout) => layoutOfSplitLanes(layout) !== undefined);
+    fc.assert(
+      fc.property(splitting, (layout) => {
+        expect(splitBit(layout)).toBeUndefined();
+        const half = layoutOfSplitLanes(layout)!;
+        expect(half.shape).toEqual([4, 8]);
+        // Without a register to exchange, lanes hold copies of what was in two of them.
+        const copies = layout.bitsOf("register") === 0 ? 1 : 2;
+        for (let warp = 0; warp < layout.sizeOf("warp"); warp++)
+          expect(heldBy(half, warp)).toEqual(
+            new Map([...heldBy(layout, warp)].map(([key, count]) => [key, count / copies])),
+          );
+      }),
+      { numRuns: 30 },
+    );
+  });
+
   it("split is undefined where the halves lie in different lanes", () => {
     const layout = LinearLayout.fromBases({ lane: [[0, 1]], register: [[1, 0]] }, { dim0: 2, dim1: 2 });
     expect(layoutOfSplit(layout)).toBeUndefined();
+    expect(layoutOfSplitLanes(layout)?.basesOf("lane")).toEqual([1]);
     expect(() => layoutOfSplit(layoutOfJoin(layout).reshapeOuts([{ name: "dim0", bits: 3 }]))).toThrow(/extent 2/);
   });
 });

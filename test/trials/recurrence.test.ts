@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { kernel, tl } from "../../src/dsl/index.ts";
 import { exact, expectClose } from "../kernels/judge.ts";
-import { numbers, onEveryTarget, Terms } from "./trial.ts";
+import { numbers, onEveryTarget, ptxOf, Terms } from "./trial.ts";
 
 const recurrence = kernel({
   name: "recurrence",
@@ -150,6 +150,21 @@ onEveryTarget((device) => {
     device.launch(errorFunction, { x: device.tensor(Float32Array.from(x), { shape: [x.length], dtype: "f32" }), out });
     expect([...((await out.read()) as Float32Array)]).toEqual([Number.NaN, 1, -1, 0]);
   });
+});
+
+it("combines and sorts what lies within a warp without shared memory", () => {
+  // A row of 128 is four elements of each lane of a warp; so are the eight rows of 64 of two warps.
+  const rows = kernel({
+    name: "rows",
+    constants: { ROWS: 4, COLUMNS: 128 },
+    params: { x: tl.tensor("f32", 2), out: tl.tensor("f32", 2) },
+    body(p, { ROWS, COLUMNS }) {
+      p.out.store([0, 0], tl.sort(p.x.load([0, 0], [ROWS, COLUMNS])));
+    },
+  });
+  expect(ptxOf(rows).all(/shared|^bar/)).toBe(0);
+  // Three numbers of each of four rows pass from warp to warp, if the row does.
+  expect(ptxOf(variance, { constants: { ROWS: 4, COLUMNS: 128 } }).all(/shared\.v4|^bar/)).toBeLessThanOrEqual(3);
 });
 
 describe("mistakes", () => {
