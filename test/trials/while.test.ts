@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { kernel, tl } from "../../src/dsl/index.ts";
 import { exact, expectClose } from "../kernels/judge.ts";
-import { numbers, onEveryTarget, ptxOf } from "./trial.ts";
+import { numbers, onEveryTarget, ptxOf, Terms } from "./trial.ts";
 
 /** Kepler's equation E - e sin E = M by Newton's method, until no element of the tile moves. */
 const kepler = kernel({
@@ -87,6 +87,31 @@ const search = kernel({
   },
 });
 
+/** A matrix product by few programs, each of which takes the next tile that nobody has taken, until there is none. */
+const queue = kernel({
+  name: "queue",
+  constants: { M: 32, N: 32, K: 32 },
+  params: { a: tl.tensor("f16", 2), b: tl.tensor("f16", 2), out: tl.tensor("f32", 2), next: tl.pointer("i32") },
+  body(p, { M, N, K }) {
+    const columns = tl.cdiv(p.out.shape(1), N);
+    const tiles = tl.cdiv(p.out.shape(0), M).mul(columns);
+    const take = () => ({ tile: tl.atomicAdd(p.next, 1) });
+    tl.while(
+      take(),
+      ({ tile }) => tile.lt(tiles),
+      ({ tile }) => {
+        const [row, column] = [tile.div(columns).mul(M), tile.rem(columns).mul(N)];
+        const start = { sums: tl.zeros([M, N], "f32") };
+        const { sums } = tl.loop({ to: p.a.shape(1), step: K }, start, (k, { sums }) => ({
+          sums: tl.dot(p.a.load([row, k], [M, K]), p.b.load([k, column], [K, N]), sums),
+        }));
+        p.out.store([row, column], sums);
+        return take();
+      },
+    );
+  },
+});
+
 onEveryTarget((device) => {
   const integers = (values: readonly number[]) =>
     device.tensor(Int32Array.from(values), { shape: [values.length], dtype: "i32" });
@@ -110,6 +135,20 @@ onEveryTarget((device) => {
     expect([...((await out.read()) as Float32Array)]).toEqual([...anomaly.values]);
   });
 
+  it("tiles of a product, by three programs", async () => {
+    const [M, N, K] = [70, 40, 72];
+    const [a, b] = [numbers("f16", [M, K], 1), numbers("f16", [K, N], 2)];
+    const expected = new Terms(M * N);
+    for (let row = 0; row < M; row++)
+      for (let column = 0; column < N; column++)
+        for (let k = 0; k < K; k++) expected.add(row * N + column, a.values[row * K + k]! * b.values[k * N + column]!);
+    const [out, next] = [device.empty([M, N], "f32"), integers([0])];
+    device.launch(queue, { a: a.on(device), b: b.on(device), out, next }, { grid: [3] });
+    await expectClose(out, expected, K);
+    // Each program has been told once that there is no more.
+    expect([...(await next.read())].map(Number)).toEqual([6 + 3]);
+  });
+
   it("linked lists, one of them empty", async () => {
     const next = [3, -1, 1, 5, 2, -1, 4];
     const value = [1, 20, 300, 4000, 50000, 600000, 7000000];
@@ -128,6 +167,10 @@ onEveryTarget((device) => {
     const expected = rows.flatMap((row) => Array.from(asked.values, (x) => row.filter((value) => value < x).length));
     expect([...(await out.read())].map(Number)).toEqual(expected);
   });
+});
+
+it("leaves loops inside as they are: copied ahead", () => {
+  expect(ptxOf(queue).loops[0]!(/^cp\.async\.cg/)).toBe(2);
 });
 
 it("is one loop with one branch in PTX, that asks for the condition and for the number of turns", () => {
