@@ -5,6 +5,7 @@ import { isKernelDefinition, type KernelDefinition, type Specialization } from "
 import type { Kernel } from "../ir/index.ts";
 import { type OptimizeOptions, optimize } from "../passes/index.ts";
 import { CompileError } from "../support/errors.ts";
+import { type NamesOf, unknownName } from "../support/names.ts";
 import type { CompileDetails } from "./details.ts";
 import type { CompiledKernel } from "./metadata.ts";
 import { compilePtx } from "./ptx/index.ts";
@@ -21,6 +22,16 @@ export interface CompileOptions extends Specialization, OptimizeOptions {
   readonly onDetails?: (details: CompileDetails) => void;
 }
 
+const optionNames: NamesOf<CompileOptions> = {
+  constants: true,
+  dtypes: true,
+  facts: true,
+  hints: true,
+  capabilities: true,
+  onDetails: true,
+  onPass: true,
+};
+
 /** Throws `CompileError` (`TARGET`) for a text that is not the name of a target. */
 export function parseTarget(text: string): Target {
   const target = targets.find((name) => name === text);
@@ -30,13 +41,15 @@ export function parseTarget(text: string): Target {
 
 /**
  * Compiles a kernel definition (specialised by `constants`, `dtypes`, `facts`), or a kernel that is traced already.
- * @throws TraceError where the kernel's own code breaks a rule, CompileError where the target cannot express it.
+ * @throws TraceError where the kernel's own code breaks a rule, CompileError where the target cannot express it; CompileError `OPTIONS`.
  */
 export function compile(
   kernel: KernelDefinition | Kernel,
   target: Target,
   options: CompileOptions = {},
 ): CompiledKernel {
+  const unknown = unknownName(options, optionNames, "option");
+  if (unknown !== undefined) throw new CompileError("OPTIONS", `kernel "${kernel.name}": ${unknown}`);
   const traced = isKernelDefinition(kernel) ? kernel.trace(options) : kernel;
   const optimized = optimize(traced, options);
   return target === "wgsl"

@@ -13,7 +13,7 @@ import {
   type Value,
   viewType,
 } from "../ir/index.ts";
-import { TraceError } from "../support/index.ts";
+import { type NamesOf, TraceError, unknownName } from "../support/index.ts";
 import { type GridOperand, gridStrings } from "./grid.ts";
 import {
   type BodyParameters,
@@ -100,7 +100,7 @@ export interface KernelDefinition<C extends Constants = Constants, P extends Par
   readonly dtypeVariables: readonly string[];
   /**
    * Runs the body and gives its Tile IR.
-   * @throws TraceError `CONSTANT_NAME`, `CONSTANT_TYPE`, `DTYPE_VARIABLE`, `FACTS` for options that the kernel does not have, and the
+   * @throws TraceError `CONSTANT_NAME`, `CONSTANT_TYPE`, `DTYPE_VARIABLE`, `FACTS`, `HINTS` for options that the kernel does not have, and the
    * author's mistakes (see `Tile`), each with file, line and column.
    */
   trace(options?: TraceOptions<C, P>): Kernel;
@@ -143,12 +143,18 @@ class TracedKernel<C extends Constants, P extends ParameterSpecs> implements Ker
       body: trace.builder.finish(values),
       constants,
       grid: grid ? gridStrings(grid(gridHandles(parameters) as GridParameters<P>, named), this.name) : null,
-      hints: options.hints ?? (typeof hints === "function" ? hints(named) : hints),
+      hints: this.#checked(options.hints ?? (typeof hints === "function" ? hints(named) : hints)),
     };
   }
 
   #fail(code: string, message: string): never {
     throw new TraceError(code, `kernel "${this.name}": ${message}`);
+  }
+
+  #checked(hints: Hints): Hints {
+    const unknown = unknownName(hints, { numWarps: true, numStages: true }, "hint");
+    if (unknown !== undefined) this.#fail("HINTS", unknown);
+    return hints;
   }
 
   #bindConstants(given: Readonly<Record<string, unknown>>): Record<string, number | boolean | string> {
@@ -223,6 +229,9 @@ function checkSpec<C extends Constants, P extends ParameterSpecs>(spec: KernelSp
   const fail = (message: string): never => {
     throw new TraceError("KERNEL", `kernel "${name}": ${message}`);
   };
+  const known = { name: true, constants: true, params: true, grid: true, hints: true, body: true } as const;
+  const unknown = unknownName(spec, known satisfies NamesOf<KernelSpec<C, P>>, "entry");
+  if (unknown !== undefined) fail(unknown);
   if (typeof body !== "function") fail("body must be a function");
   if (typeof params !== "object" || params === null)
     fail("params must be a record of tl.tensor, tl.pointer and tl.scalar");

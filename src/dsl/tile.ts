@@ -21,7 +21,7 @@ import {
   shapeText,
   transcendental,
 } from "./operands.ts";
-import { emit, emitOperation, fail } from "./trace-context.ts";
+import { checkOptions, emit, emitOperation, fail } from "./trace-context.ts";
 import type {
   BitsDType,
   Broadcast,
@@ -54,6 +54,11 @@ export interface DotOptions {
    * an instruction for it. Without effect on f16 and bf16.
    */
   readonly precision?: "ieee" | "tf32";
+}
+
+function reverseOf(options: ScanOptions, what: string): boolean {
+  checkOptions(options, { reverse: true }, what);
+  return options.reverse ?? false;
 }
 
 /** A handle whose type the caller states: the one place where traced values get their editor type. */
@@ -446,6 +451,7 @@ export class Tile<out T extends DTypeLike, out S extends Shape> extends Handle {
       const hint = right!.length === 2 && left![1] === right![1] ? ": transpose the second, .trans()" : "";
       fail("DOT_SHAPE", `dot multiplies [M, K] by [K, N], got ${shapeText(left!)} by ${shapeText(right!)}${hint}`);
     }
+    checkOptions(options, { precision: true }, "dot");
     const sum = accumulator
       ? tileValue(accumulator, "the accumulator of dot")
       : constant(0, dotResult(this.dtype as DType), [left![0]!, right![1]!]);
@@ -526,22 +532,22 @@ export class Tile<out T extends DTypeLike, out S extends Shape> extends Handle {
 
   /** Running sum along `axis`, each element included. f32, i32, u32, i64. */
   cumsum<T extends WideDType, S extends Shape>(this: Tile<T, S>, axis: number, options: ScanOptions = {}): Tile<T, S> {
-    return tileOf(scan("sum", this.value, axis, options.reverse ?? false));
+    return tileOf(scan("sum", this.value, axis, reverseOf(options, "cumsum")));
   }
 
   /** Running product along `axis`, each element included. f32, i32, u32, i64. */
   cumprod<T extends WideDType, S extends Shape>(this: Tile<T, S>, axis: number, options: ScanOptions = {}): Tile<T, S> {
-    return tileOf(scan("product", this.value, axis, options.reverse ?? false));
+    return tileOf(scan("product", this.value, axis, reverseOf(options, "cumprod")));
   }
 
   /** Running maximum along `axis`, each element included. f32, i32, u32, i64. */
   cummax<T extends WideDType, S extends Shape>(this: Tile<T, S>, axis: number, options: ScanOptions = {}): Tile<T, S> {
-    return tileOf(scan("max", this.value, axis, options.reverse ?? false));
+    return tileOf(scan("max", this.value, axis, reverseOf(options, "cummax")));
   }
 
   /** Running minimum along `axis`, each element included. f32, i32, u32, i64. */
   cummin<T extends WideDType, S extends Shape>(this: Tile<T, S>, axis: number, options: ScanOptions = {}): Tile<T, S> {
-    return tileOf(scan("min", this.value, axis, options.reverse ?? false));
+    return tileOf(scan("min", this.value, axis, reverseOf(options, "cummin")));
   }
 }
 

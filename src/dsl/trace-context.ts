@@ -11,7 +11,7 @@ import {
   typeToString,
   type Value,
 } from "../ir/index.ts";
-import { IrError, TraceError } from "../support/index.ts";
+import { IrError, type NamesOf, TraceError, unknownName } from "../support/index.ts";
 import { callChain, describeChain, locateCall } from "./locate.ts";
 
 /** A stretch of the kernel that values cannot leave. */
@@ -90,6 +90,14 @@ export function withTrace<R>(trace: Trace, run: () => R): R {
 /** Throws a `TraceError` whose message ends with the author's line and the calls that led there. */
 export function fail(code: string, message: string): never {
   throw new TraceError(code, message + describeChain(callChain()));
+}
+
+/** Checks that an operation's options are a plain object (no tile: operands that Triton takes by position are options here) of known names. */
+export function checkOptions<A extends object>(options: A, names: NamesOf<A>, what: string): void {
+  if (Object.getPrototypeOf(options) !== Object.prototype)
+    fail("OPTION", `${what}: its options are an object, { ${Object.keys(names).join(", ")} }`);
+  const unknown = unknownName(options, names, "option");
+  if (unknown !== undefined) fail("OPTION", `${what}: ${unknown}`);
 }
 
 /** "max: tile<64xf32>", for messages. */

@@ -7,7 +7,7 @@ import { Handle } from "./handle.ts";
 import { checkAxis, checkExtents, indexValue, shapeText } from "./operands.ts";
 import { type Pointer, pointerOf } from "./pointer.ts";
 import { operandOf, type Scalar, type Tile, tileOf, tileValue } from "./tile.ts";
-import { describeValue, emit, emitOperation, fail } from "./trace-context.ts";
+import { checkOptions, describeValue, emit, emitOperation, fail } from "./trace-context.ts";
 import type { DTypeLike, Shape } from "./types.ts";
 
 /** An index into a tensor: a number, or an i32 scalar such as `tl.programId(0)`. */
@@ -174,7 +174,9 @@ export class TensorView<out T extends DTypeLike, out R extends number> extends H
 }
 
 /** `inBounds` as one flag for each axis of the tile. */
-function inBoundsFlags({ inBounds = [] }: WindowOptions, shape: Shape, what: string): boolean[] {
+function inBoundsFlags(options: WindowOptions, shape: Shape, what: string): boolean[] {
+  checkOptions(options, { inBounds: true }, what);
+  const { inBounds = [] } = options;
   const flags = inBounds as readonly (boolean | number)[];
   if (flags.length > 0 && flags.every((flag) => typeof flag === "boolean")) {
     if (flags.length !== shape.length)

@@ -3,6 +3,7 @@
  * backend that is named is taken or refused with the reason, never replaced.
  */
 import { ArgumentError, DeviceError } from "../support/errors.ts";
+import { type NamesOf, unknownName } from "../support/names.ts";
 import type { CpuOptions } from "./cpu/device.ts";
 import { CpuDevice } from "./cpu/device.ts";
 import type { CudaDevice, CudaOptions } from "./cuda/index.ts";
@@ -17,15 +18,30 @@ export interface DeviceOptions extends WebGpuOptions, CpuOptions, CudaOptions {
   readonly backend?: Backend | "auto";
 }
 
+const optionNames: NamesOf<DeviceOptions> = {
+  backend: true,
+  onPrint: true,
+  adapter: true,
+  device: true,
+  features: true,
+  limits: true,
+  checks: true,
+  emulate: true,
+  ordinal: true,
+  onReport: true,
+};
+
 /**
  * Opens a device.
- * @throws DeviceError `NO_ADAPTER`, `NO_DRIVER`, `NO_DEVICE`, `DEVICE_TOO_OLD`, `NOT_BUILT`; ArgumentError `BACKEND`.
+ * @throws DeviceError `NO_ADAPTER`, `NO_DRIVER`, `NO_DEVICE`, `DEVICE_TOO_OLD`, `NOT_BUILT`; ArgumentError `BACKEND`, `ARGUMENT_UNKNOWN`.
  */
 export function createDevice(options: DeviceOptions & { readonly backend: "webgpu" }): Promise<WebGpuDevice>;
 export function createDevice(options: DeviceOptions & { readonly backend: "cuda" }): Promise<CudaDevice>;
 export function createDevice(options: DeviceOptions & { readonly backend: "cpu" }): Promise<CpuDevice>;
 export function createDevice(options?: DeviceOptions): Promise<Device>;
 export async function createDevice(options: DeviceOptions = {}): Promise<Device> {
+  const unknown = unknownName(options, optionNames, "option");
+  if (unknown !== undefined) throw new ArgumentError("ARGUMENT_UNKNOWN", `createDevice: ${unknown}`);
   const { backend = "auto" } = options;
   switch (backend) {
     case "webgpu":

@@ -5,6 +5,7 @@
 import type { DType } from "../ir/index.ts";
 import { elementBytes } from "../ir/index.ts";
 import { ArgumentError } from "../support/errors.ts";
+import { unknownName } from "../support/names.ts";
 import type { LaunchValues } from "./arguments.ts";
 import type { HostData } from "./elements.ts";
 import { storedBits } from "./elements.ts";
@@ -77,9 +78,13 @@ export abstract class Device implements Disposable {
    * A row-major tensor with these elements. f16 and bf16 take a `Float32Array` (rounded to nearest even) or a `Uint16Array` of bits;
    * f32 a `Float32Array` or `Float64Array`; the others exactly their own array: i8 `Int8Array`, i32 `Int32Array`, u32 `Uint32Array`,
    * i64 `BigInt64Array`, bool `Uint8Array` of 0 and 1.
-   * @throws ArgumentError `TENSOR_DATA`, `SHAPE`; DeviceError where the device has no such memory.
+   * @throws ArgumentError `TENSOR_DATA`, `SHAPE`, `DTYPE`, `ARGUMENT_UNKNOWN`; DeviceError where the device has no such memory.
    */
-  tensor<D extends DType>(data: HostData, { shape, dtype }: { shape: readonly number[]; dtype: D }): Tensor<D> {
+  tensor<D extends DType>(data: HostData, options: { shape: readonly number[]; dtype: D }): Tensor<D> {
+    const unknown = unknownName(options ?? {}, { shape: true, dtype: true }, "option");
+    if (unknown !== undefined) throw new ArgumentError("ARGUMENT_UNKNOWN", `tensor: ${unknown}`);
+    const { shape, dtype } = options ?? {};
+    checkDtype(dtype);
     const bits = storedBits(dtype, data);
     checkShape(shape);
     if (bits.length !== sizeOf(shape)) {
@@ -105,15 +110,18 @@ export abstract class Device implements Disposable {
 
   #make<D extends DType>(shape: readonly number[], dtype: D, defined: boolean): Tensor<D> {
     checkShape(shape);
-    if (elementBytes[dtype] === undefined) {
-      throw new ArgumentError(
-        "DTYPE",
-        `dtype ${JSON.stringify(dtype)} is unknown: use one of ${Object.keys(elementBytes).join(", ")}`,
-      );
-    }
+    checkDtype(dtype);
     const storage = this.allocate(dtype, sizeOf(shape), defined);
     const memory = new SharedStorage(storage, () => this.#hold(-storage.byteLength));
     this.#hold(storage.byteLength);
     return new Tensor(this, memory, dtype, { shape, strides: rowMajorStrides(shape), offset: 0 });
   }
+}
+
+function checkDtype(dtype: DType): void {
+  if (!Object.hasOwn(elementBytes, dtype))
+    throw new ArgumentError(
+      "DTYPE",
+      `dtype ${JSON.stringify(dtype)} is unknown: use one of ${Object.keys(elementBytes).join(", ")}`,
+    );
 }

@@ -8,6 +8,7 @@ import type { KernelDefinition, Specialization } from "../dsl/index.ts";
 import { isKernelDefinition } from "../dsl/index.ts";
 import type { DType, Kernel, ParameterFacts } from "../ir/index.ts";
 import { LaunchError } from "../support/errors.ts";
+import { type NamesOf, unknownName } from "../support/names.ts";
 import type { LaunchValue, LaunchValues } from "./arguments.ts";
 import { factsOf } from "./arguments.ts";
 import type { LaunchOptions } from "./device.ts";
@@ -16,7 +17,10 @@ import { Tensor } from "./tensor.ts";
 /** What can be launched: a kernel of the DSL, a traced kernel (Tile IR), or text that is compiled already. */
 export type Launchable = KernelDefinition | Kernel | CompiledKernel;
 
-export const isCompiled = (kernel: Launchable): kernel is CompiledKernel => "source" in kernel && "metadata" in kernel;
+export const isCompiled = (kernel: Launchable): kernel is CompiledKernel =>
+  Object(kernel) === kernel && "source" in kernel && "metadata" in kernel;
+
+const launchOptionNames: NamesOf<LaunchOptions> = { grid: true, constants: true };
 
 /** Makes and keeps one `T` for each specialisation of each kernel. */
 export class Specializer<T> {
@@ -27,7 +31,12 @@ export class Specializer<T> {
     this.#make = make;
   }
 
+  /** @throws LaunchError `KERNEL`, `ARGUMENT_UNKNOWN`, `CONSTANTS`. */
   get(kernel: KernelDefinition | Kernel, values: LaunchValues, options: LaunchOptions): T {
+    if (!isKernelDefinition(kernel) && kernel?.body === undefined)
+      throw new LaunchError("KERNEL", `what is launched must be made by kernel() or compile(), got ${typeof kernel}`);
+    const unknown = unknownName(options, launchOptionNames, "option");
+    if (unknown !== undefined) throw new LaunchError("ARGUMENT_UNKNOWN", `launch of "${kernel.name}": ${unknown}`);
     const specialization = isKernelDefinition(kernel)
       ? specializationOf(kernel, values, options)
       : noConstants(kernel, options);

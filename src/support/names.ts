@@ -7,5 +7,5 @@ type AllKeys<T> = T extends unknown ? keyof T : never;
 /** What is wrong with the names in `given`; undefined where all are known. A name whose value is undefined counts as not given. */
 export function unknownName(given: object, names: Readonly<Record<string, true>>, what: string): string | undefined {
   const unknown = Object.entries(given).find(([name, value]) => value !== undefined && !Object.hasOwn(names, name));
-  return unknown && `there is no ${what} "${unknown[0]}"; the ${what}s are ${Object.keys(names).join(", ")}`;
+  return unknown && `there is no ${what} "${unknown[0]}"; known are ${Object.keys(names).join(", ")}`;
 }

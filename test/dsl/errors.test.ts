@@ -67,6 +67,36 @@ describe("messages", () => {
       () => any(tl.zeros([4], "f32")).and(tl.zeros([4], "f32")),
     ],
     [
+      "a mask by position, as Triton has it",
+      "OPTION",
+      /load: its options are an object, \{ mask, other \}/,
+      (p) => tl.load(p.ptr.add(tl.arange(0, 4)), any(tl.arange(0, 4).lt(2))),
+    ],
+    [
+      "an option that store has not",
+      "OPTION",
+      /store: there is no option "maks"; known are mask/,
+      (p) => tl.store(p.ptr, any(0), any({ maks: true })),
+    ],
+    [
+      "an option that a view has not",
+      "OPTION",
+      /load: there is no option "inBound"; known are inBounds/,
+      (p) => p.ids.load([0], [4], any({ inBound: [0] })),
+    ],
+    [
+      "an option that dot has not",
+      "OPTION",
+      /dot: there is no option "precison"; known are precision/,
+      () => tl.dot(tl.zeros([16, 16], "f32"), tl.zeros([16, 16], "f32"), undefined, any({ precison: "tf32" })),
+    ],
+    [
+      "an option that a scan has not",
+      "OPTION",
+      /cumsum: there is no option "reversed"; known are reverse/,
+      () => tl.cumsum(tl.zeros([4], "f32"), 0, any({ reversed: true })),
+    ],
+    [
       "an axis that is not there",
       "AXIS",
       /max: axis 2 does not exist in shape \[4, 8\] \(axes count from 0\)/,

@@ -53,6 +53,9 @@ describe("a definition", () => {
     expectError("KERNEL", /the constant "B" must be a number, boolean or string/, () =>
       kernel({ name: "k", constants: { B: null as never }, params: {}, body }),
     );
+    expectError("KERNEL", /kernel "k": there is no entry "gird"; known are name, constants, params, grid/, () =>
+      kernel({ name: "k", params: {}, body, ...{ gird: () => [1] } }),
+    );
     expectError("DTYPE", /"f64" is neither a dtype .* nor a dtype variable/, () => tl.tensor("f64" as "f32", 1));
     expectError("PARAMETER", /rank/, () => tl.tensor("f32", 1.5));
     expectError("BODY", /asynchronous/, () => kernel({ name: "k", params: {}, async body() {} }).trace());
@@ -87,6 +90,9 @@ describe("a specialisation", () => {
     const T = "f16";
     expectError("CONSTANT_NAME", /kernel "copy": there is no constant "BLOK"; it has "BLOCK", "CAUSAL", "MODE"/, () =>
       copy.trace({ dtypes: { T }, constants: { BLOK: 1 } as never }),
+    );
+    expectError("HINTS", /kernel "copy": there is no hint "numWarp"; known are numWarps, numStages/, () =>
+      copy.trace({ dtypes: { T }, hints: { numWarp: 4 } as never }),
     );
     expectError("CONSTANT_NAME", /"toString"/, () =>
       copy.trace({ dtypes: { T }, constants: { toString: 1 } as never }),

@@ -62,7 +62,7 @@ const mistakes: [change: Record<string, unknown>, code: string, message: RegExp]
   // 0 in f32, and infinite once multiplied: NaNs would arise from -Infinity, the logit of what is hidden.
   [{ scale: 1e-46 }, "ARGUMENT_VALUE", /"scale" must be .* of at least 1.17.*e-38/],
   [{ scale: 1e30 }, "ARGUMENT_VALUE", /"scale" must be .* below 18446744073709552000, got 1e\+30/],
-  [{ causl: true }, "ARGUMENT_UNKNOWN", /there is no argument "causl"; the arguments are .*\bcausal\b/],
+  [{ causl: true }, "ARGUMENT_UNKNOWN", /there is no argument "causl"; known are .*\bcausal\b/],
   [{ scale: Number.NaN }, "ARGUMENT_VALUE", /"scale" .*got NaN/],
   [{ causal: 1 }, "ARGUMENT_VALUE", /"causal" must be true or false, got 1/],
   [{ dropout: { ...random, probability: 1 } }, "ARGUMENT_VALUE", /"dropout.probability" .*below 1, got 1/],

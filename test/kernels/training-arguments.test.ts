@@ -43,7 +43,7 @@ const wrong: Record<string, readonly [call: () => unknown, code: string, message
   "matmul: a name that it has not": [
     () => matmul({ a: zeros([2, 2]), b: zeros([2, 2]), ...{ transB: true } }),
     "ARGUMENT_UNKNOWN",
-    /matmul: there is no argument "transB"; the arguments are a, b, transposeA, transposeB,/,
+    /matmul: there is no argument "transB"; known are a, b, transposeA, transposeB,/,
   ],
   "matmul: no arguments": [
     () => (matmul as () => unknown)(),

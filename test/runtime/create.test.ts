@@ -46,6 +46,8 @@ describe("createDevice", () => {
   });
 
   it.each([
+    ["ARGUMENT_UNKNOWN", 'there is no option "bakend"; known are backend', { bakend: "cpu" } as object],
+    ["LIMITS", '"limits" must be "adapter" or "default"', { backend: "webgpu" as const, limits: "big" as "default" }],
     ["NOT_BUILT", 'the backend "wasm" is not built yet', { backend: "wasm" as const }],
     ["BACKEND", 'backend "metal" is unknown: use auto, cuda, webgpu, wasm or cpu', { backend: "metal" as Backend }],
     [

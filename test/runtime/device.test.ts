@@ -2,10 +2,12 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { CompiledKernel, LaunchArgument, LaunchMetadata } from "../../src/codegen/metadata.ts";
 import { launchParameters } from "../../src/codegen/metadata.ts";
 import type { DType } from "../../src/ir/index.ts";
+import { parseKernel } from "../../src/ir/index.ts";
 import { factsOf } from "../../src/runtime/arguments.ts";
 import type { HostData } from "../../src/runtime/elements.ts";
 import type { WebGpuDevice } from "../../src/runtime/webgpu/device.ts";
 import { createWebGpuDevice } from "../../src/runtime/webgpu/device.ts";
+import { scaleRowsText } from "./scale-rows.ts";
 
 let device: WebGpuDevice;
 const printed: string[] = [];
@@ -175,6 +177,8 @@ describe("tensors", () => {
     ["SHAPE", () => device.zeros([2, -1], "f32")],
     ["SHAPE", () => device.zeros([1.5], "f32")],
     ["DTYPE", () => device.zeros([1], "f64" as DType)],
+    ["DTYPE", () => device.tensor(count(1), { shape: [1], dtype: "constructor" as DType })],
+    ["ARGUMENT_UNKNOWN", () => device.tensor(count(1), { shape: [1], dtype: "f32", ...{ strides: [1] } })],
     ["LIMIT", () => device.zeros([2 ** 31], "f32")],
   ])("refuses bad tensors: %s", (code, make) => {
     expect(make).toThrow(expect.objectContaining({ code }));
@@ -314,6 +318,12 @@ describe("launch errors", () => {
   ]);
 
   it.each<[string, string, () => void]>([
+    ["KERNEL", "must be made by kernel() or compile(), got object", () => device.launch({} as never, {})],
+    [
+      "ARGUMENT_UNKNOWN",
+      'launch of "scale_rows": there is no option "gird"; known are grid, constants',
+      () => device.launch(parseKernel(scaleRowsText), {}, { gird: [1] } as never),
+    ],
     [
       "ARGUMENT_MISSING",
       'kernel "scale": the argument "out" (a tensor of f32 with 2 axes) is missing',

@@ -5,7 +5,7 @@ import type { AtomicKind, Value } from "../../ir/index.ts";
 import { alongPointer, indexValue } from "../operands.ts";
 import { type Pointer, pointerValue } from "../pointer.ts";
 import { operandOf, type Scalar, type Tile, tileOf, tileValue } from "../tile.ts";
-import { emit, emitOperation, fail } from "../trace-context.ts";
+import { checkOptions, emit, emitOperation, fail } from "../trace-context.ts";
 import type { DTypeLike, FitsIn, Shape } from "../types.ts";
 import { type Index, type TensorView, viewOf } from "../view.ts";
 
@@ -29,6 +29,7 @@ export function load<T extends DTypeLike, S extends Shape, M extends Shape = S, 
   options: LoadOptions<T, S, M, O> = {},
 ): Tile<T, S> {
   const { value, type } = pointerValue(pointer, "the operand of load");
+  checkOptions(options, { mask: true, other: true }, "load");
   const { mask, other } = options;
   if (mask === undefined) {
     if (other !== undefined) fail("MASK", "load: other is used only where the mask is false; give a mask too");
@@ -41,7 +42,9 @@ export function load<T extends DTypeLike, S extends Shape, M extends Shape = S, 
 }
 
 /** The operands [pointer, value, mask?] of what writes. */
-function writing(pointer: unknown, stored: unknown, mask: unknown, what: string): Value[] {
+function writing(pointer: unknown, stored: unknown, options: { readonly mask?: unknown }, what: string): Value[] {
+  checkOptions(options, { mask: true }, what);
+  const { mask } = options;
   const { value, type } = pointerValue(pointer, `the first operand of ${what}`);
   const operands = [
     value,
@@ -58,7 +61,7 @@ export function store<T extends DTypeLike, S extends Shape, V extends Shape = S,
   value: number | boolean | Tile<NoInfer<T>, FitsIn<S, V>>,
   options: StoreOptions<S, M> = {},
 ): void {
-  emitOperation("store", writing(pointer, value, options.mask, "store"));
+  emitOperation("store", writing(pointer, value, options, "store"));
 }
 
 /**
@@ -74,7 +77,7 @@ type Atomic = <T extends DTypeLike, S extends Shape, V extends Shape = S, M exte
 const atomic =
   (kind: AtomicKind, name: string) =>
   (pointer: unknown, value: unknown, options: { readonly mask?: unknown } = {}): any =>
-    tileOf(emit("atomic_rmw", writing(pointer, value, options.mask, name), { kind }));
+    tileOf(emit("atomic_rmw", writing(pointer, value, options, name), { kind }));
 
 /** Adds to memory as one step and gives the old values. i32, u32, f32. */
 export const atomicAdd: Atomic = atomic("add", "atomicAdd");

@@ -95,7 +95,7 @@ export function attention(args: AttentionArguments): AttentionOutput {
   return forwardOutput(call, args);
 }
 
-const operandNames = { ...commonNames, q: true, k: true, v: true, rope: true } as const;
+const operandNames = { q: true, k: true, v: true, rope: true, ...commonNames } as const;
 /** What forward calls take besides. */
 export const forwardNames = { returnLse: true, returnTotalAttention: true, out: true, splits: true } as const;
 /** What backward calls take besides. */

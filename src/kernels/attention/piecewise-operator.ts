@@ -67,7 +67,6 @@ export type PiecewiseAttentionArguments = (TurnedOperands | RawOperands) &
   Pick<AttentionArguments, "returnLse" | "returnTotalAttention" | "out" | "splits">;
 
 const operandNames = {
-  ...commonNames,
   q1: true,
   k1: true,
   q2: true,
@@ -77,6 +76,7 @@ const operandNames = {
   rope: true,
   v: true,
   threshold: true,
+  ...commonNames,
 } as const;
 
 function open(check: ArgumentChecker, args: (TurnedOperands | RawOperands) & PiecewiseShared) {

@@ -35,8 +35,15 @@ class ArrayStorage implements Storage {
   readonly written: Uint8Array | undefined;
 
   constructor(dtype: DType, count: number, defined: boolean) {
-    this.data = bitsOver(dtype, new ArrayBuffer(count * elementBytes[dtype]));
-    this.written = defined ? undefined : new Uint8Array(count);
+    try {
+      this.data = bitsOver(dtype, new ArrayBuffer(count * elementBytes[dtype]));
+      this.written = defined ? undefined : new Uint8Array(count);
+    } catch (cause) {
+      const bytes = count * elementBytes[dtype];
+      throw new DeviceError("OUT_OF_MEMORY", `JavaScript has no array of ${bytes} bytes: use smaller tensors`, {
+        cause,
+      });
+    }
   }
 
   get byteLength(): number {

@@ -54,6 +54,8 @@ export async function createWebGpuDevice(options: WebGpuOptions = {}): Promise<W
   const opened = await openAdapter(options.adapter);
   const { adapter, description } = opened;
   const requiredFeatures = (options.features ?? usefulFeatures).filter((feature) => adapter.features.has(feature));
+  if (![undefined, "adapter", "default"].includes(options.limits))
+    throw new ArgumentError("LIMITS", `"limits" must be "adapter" or "default", got ${JSON.stringify(options.limits)}`);
   const requiredLimits = options.limits === "default" ? {} : description.limits;
   let device: GPUDevice;
   try {
