@@ -22,15 +22,17 @@ function visit(nodes: Node[], before: Pending, barrier: Instruction): Pending {
     const node = nodes[i]!;
     switch (node.kind) {
       case "instruction": {
-        if (node.opcode.startsWith("bar.")) pending = new Set();
-        const accesses = [node.source, node.access].filter((access) => access !== undefined);
+        const { opcode, source, access } = node;
+        if (opcode.startsWith("bar.")) pending = new Set();
+        if (!access) break;
         // A wait touches nothing itself: from there on what it waited for has happened.
-        const waits = node.opcode.startsWith("cp.async.wait");
-        if (!waits && accesses.some((access) => anyConflict(pending, access))) {
+        const waits = opcode.startsWith("cp.async.wait");
+        if (!waits && (anyConflict(pending, access) || (source && anyConflict(pending, source)))) {
           nodes.splice(i++, 0, barrier);
           pending = new Set();
         }
-        for (const access of accesses) pending.add(access);
+        if (source) pending.add(source);
+        pending.add(access);
         break;
       }
       case "loop": {

@@ -54,18 +54,18 @@ export function lowerDot(lowering: Lowering, operation: Operation): Tile {
   const stepN = mmaFragmentShape(plan.instruction, "b")[1];
   const [rows, columns] = warpExtents(layout) as [number, number];
   const depth = left.layout.shape[1]!;
-  const accumulators = fragmentRegisters(layout, plan, "accumulator");
+  const accumulators = byOrigin(layout, fragmentRegisters(layout, plan, "accumulator"));
   const current: Element[] = [...accumulator.elements(emitter)];
   const fresh = new Map<number, Register>();
   const multiply = (m: number, n: number, k: number): void => {
-    const registers = accumulators([m, n]);
+    const registers = accumulators(m, n);
     const sums = registers.map((register) => registerOf(emitter, current[register]!, kind));
     // The first step makes new registers, the others add to them.
     const results = registers.map((register, i) => {
       const own = registers.indexOf(register) === i ? fresh.get(register) : undefined;
       return own ?? emitter.register(registerClass);
     });
-    emitter.emit(opcode, [vector(results), vector(left.load([m, k])), vector(right.load([k, n])), vector(sums)]);
+    emitter.emit(opcode, [vector(results), left.load(m, k), right.load(k, n), vector(sums)]);
     registers.forEach((register, i) => {
       if (registers.indexOf(register) !== i) return;
       fresh.set(register, results[i]!);
@@ -83,18 +83,32 @@ export function lowerDot(lowering: Lowering, operation: Operation): Tile {
 /** Elements of an operand in a 32-bit register of the instruction. */
 const elementsInWord: Readonly<Record<MmaInstruction, number>> = { m16n8k32: 4, m16n8k16: 2, m16n8k8: 1 };
 
+/** A function of the origin of a fragment within the warp's box. */
+type OfOrigin<T> = (row: number, column: number) => T;
+
+/** Remembers what `make` gives: an instruction's operands serve a whole row or column of instructions. */
+function byOrigin<T>(layout: LinearLayout, make: OfOrigin<T>): OfOrigin<T> {
+  const columns = layout.shape[1]!;
+  const known = new Map<number, T>();
+  return (row, column) => {
+    const origin = row * columns + column;
+    let made = known.get(origin);
+    if (made === undefined) {
+      made = make(row, column);
+      known.set(origin, made);
+    }
+    return made;
+  };
+}
+
 interface Fragments {
   readonly layout: LinearLayout;
-  /** The 32-bit registers of the fragment at an origin within the warp's box. */
-  load(origin: readonly [number, number]): Operand[];
+  /** The 32-bit registers of a fragment. */
+  readonly load: OfOrigin<Operand>;
 }
 
 /** As `mmaFragmentRegisters`, for many origins: registers are linear in the origin, so the powers of two suffice. */
-function fragmentRegisters(
-  layout: LinearLayout,
-  plan: MmaPlan,
-  role: MmaRole,
-): (origin: readonly [number, number]) => number[] {
+function fragmentRegisters(layout: LinearLayout, plan: MmaPlan, role: MmaRole): OfOrigin<number[]> {
   const at = (origin: readonly [number, number]): number[] => mmaFragmentRegisters(layout, { ...plan, role }, origin);
   const first = at([0, 0]);
   const steps = new Map<number, number>();
@@ -107,10 +121,10 @@ function fragmentRegisters(
     }
     return step;
   };
-  return (origin) => {
+  return (row, column) => {
     let moved = 0;
-    for (const axis of [0, 1] as const)
-      for (let rest = origin[axis]; rest !== 0; rest &= rest - 1) moved ^= stepOf(axis, rest & -rest);
+    for (let rest = row; rest !== 0; rest &= rest - 1) moved ^= stepOf(0, rest & -rest);
+    for (let rest = column; rest !== 0; rest &= rest - 1) moved ^= stepOf(1, rest & -rest);
     return first.map((register) => register ^ moved);
   };
 }
@@ -121,15 +135,13 @@ function fragments(lowering: Lowering, operand: Tile | StagedTile, plan: MmaPlan
   const words = operand instanceof Tile ? residentWords(emitter, operand) : stagedWords(emitter, operand);
   const packed = elementsInWord[plan.instruction];
   const registersAt = fragmentRegisters(layout!, plan, role);
-  return {
-    layout: layout!,
-    load(origin) {
-      const registers = registersAt(origin);
-      const wanted: Operand[] = [];
-      for (let i = 0; i < registers.length; i += packed) wanted.push(words(registers[i]! / packed));
-      return wanted;
-    },
-  };
+  const load = byOrigin(layout!, (row, column) => {
+    const wanted: Operand[] = [];
+    const registers = registersAt(row, column);
+    for (let i = 0; i < registers.length; i += packed) wanted.push(words(registers[i]! / packed));
+    return vector(wanted);
+  });
+  return { layout: layout!, load };
 }
 
 /** The 32-bit operands of a tile in registers: words of two halves or of four i8, or f32 rounded to tf32. */

@@ -66,7 +66,9 @@ export class Emitter {
   hasDots = false;
   /** Bytes of local memory for the arguments of printf. */
   localBytes = 0;
-  readonly #scopes: Scope[] = [{ nodes: [], depth: 0, outermost: 0, memo: new Map() }];
+  /** The innermost open block, and all of them, outermost first. */
+  scope: Scope = { nodes: [], depth: 0, outermost: 0, memo: new Map() };
+  readonly #scopes: Scope[] = [this.scope];
   /** What `uniqueName` has given: registers of that name may come later. */
   readonly #names = new Set<string>();
   #registers = 0;
@@ -97,10 +99,6 @@ export class Emitter {
     return Math.floor(sharedMemoryLimit / blocks);
   }
 
-  get scope(): Scope {
-    return this.#scopes.at(-1)!;
-  }
-
   get depth(): number {
     return this.scope.depth;
   }
@@ -116,15 +114,17 @@ export class Emitter {
 
   /** Runs `fill` in a new block and gives its nodes. `loop`: whether it is the body of one of the author's loops, and contains loops. */
   block(fill: () => void, loop?: "innermost" | "outer"): Node[] {
-    const { depth: parent, outermost: above } = this.scope;
-    const depth = parent + 1;
-    const outermost = loop === "outer" ? depth : loop === "innermost" ? parent : above;
+    const parent = this.scope;
+    const depth = parent.depth + 1;
+    const outermost = loop === "outer" ? depth : loop === "innermost" ? parent.depth : parent.outermost;
     const scope: Scope = { nodes: [], depth, outermost, memo: new Map() };
     this.#scopes.push(scope);
+    this.scope = scope;
     try {
       fill();
     } finally {
       this.#scopes.pop();
+      this.scope = parent;
     }
     return scope.nodes;
   }
@@ -142,8 +142,11 @@ export class Emitter {
 
   /** A register that nothing assigns yet, named after `name` or its class. */
   register(registerClass: RegisterClass, options: { name?: string; depth?: number; divisor?: number } = {}): Register {
-    const { name, depth = this.depth, divisor = 1 } = options;
-    const prefix = name === undefined ? prefixes[registerClass] : `${name}_`;
+    const { name, depth = this.scope.depth, divisor = 1 } = options;
+    return this.#newRegister(registerClass, name === undefined ? prefixes[registerClass] : `${name}_`, depth, divisor);
+  }
+
+  #newRegister(registerClass: RegisterClass, prefix: string, depth: number, divisor: number): Register {
     let family = this.families.get(prefix);
     if (!family) {
       family = { class: registerClass, count: 0 };
@@ -213,8 +216,9 @@ export class Emitter {
   /** Emits here an instruction whose first operand is a new register, which it gives. */
   op(registerClass: RegisterClass, opcode: string, ...sources: Operand[]): Register {
     this.#nameLine();
-    const result = this.register(registerClass);
-    this.scope.nodes.push({ kind: "instruction", opcode, operands: [result, ...sources], removable: true });
+    const { nodes, depth } = this.scope;
+    const result = this.#newRegister(registerClass, prefixes[registerClass], depth, 1);
+    nodes.push({ kind: "instruction", opcode, operands: [result, ...sources], removable: true });
     return result;
   }
 
@@ -222,14 +226,18 @@ export class Emitter {
   pure(registerClass: RegisterClass, opcode: string, sources: readonly Operand[], divisor = 1): Register {
     let depth = this.scope.outermost;
     let key = opcode;
-    for (const source of sources) {
-      depth = Math.max(depth, depthOf(source));
-      key += keyOf(source);
+    for (let i = 0; i < sources.length; i++) {
+      const source = sources[i]!;
+      if (typeof source === "number") key += `,${source}`;
+      else {
+        depth = Math.max(depth, depthOf(source));
+        key += keyOf(source);
+      }
     }
     const scope = this.#scopes[depth]!;
     let result = scope.memo.get(key);
     if (!result) {
-      result = this.register(registerClass, { depth, divisor });
+      result = this.#newRegister(registerClass, prefixes[registerClass], depth, divisor);
       scope.nodes.push({ kind: "instruction", opcode, operands: [result, ...sources], removable: true });
       scope.memo.set(key, result);
     }

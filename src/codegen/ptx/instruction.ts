@@ -135,17 +135,22 @@ export const address = (base: Register | string, offset = 0, buffer?: SharedBuff
   ...(buffer && { buffer }),
 });
 
+/** Adds the names of the registers in the operands from number `first` on. */
+export function addRegisterNames(operands: readonly Operand[], names: Set<string>, first = 0): void {
+  for (let i = first; i < operands.length; i++) {
+    const operand = operands[i]!;
+    if (typeof operand !== "object") continue;
+    if (operand.kind === "register") names.add(operand.name);
+    else if (operand.kind === "vector") addRegisterNames(operand.elements, names);
+    else if (operand.kind === "address" && typeof operand.base === "object") names.add(operand.base.name);
+  }
+}
+
 /** The names of all registers that the nodes read or write. */
 export function registerNames(nodes: readonly Node[], names = new Set<string>()): Set<string> {
-  const use = (operand: Operand): void => {
-    if (typeof operand !== "object") return;
-    if (operand.kind === "register") names.add(operand.name);
-    else if (operand.kind === "vector") operand.elements.forEach(use);
-    else if (operand.kind === "address" && isRegister(operand.base)) names.add(operand.base.name);
-  };
   for (const node of nodes)
     if (node.kind === "instruction") {
-      for (let i = 0; i < node.operands.length; i++) use(node.operands[i]!);
+      addRegisterNames(node.operands, names);
       if (node.guard) names.add(node.guard.predicate.name);
     } else if (node.kind === "loop") {
       registerNames(node.body, names);

@@ -4,9 +4,9 @@
  * any sum or product.
  */
 
-import { divisorOf, type Element, isInteger, isSum, lowBit, operandOf, type Sum } from "./element.ts";
+import { divisorOf, type Element, isInteger, lowBit, operandOf, type Sum } from "./element.ts";
 import type { Emitter } from "./emitter.ts";
-import { isRegister, type Register } from "./instruction.ts";
+import type { Register } from "./instruction.ts";
 
 /** The kinds of integers that are computed with here; addresses are `pointer`. */
 export type IntegerKind = "i32" | "u32" | "i64" | "pointer";
@@ -26,12 +26,11 @@ const wrap = (value: number | bigint, kind: IntegerKind): number | bigint => {
 const suffix = (kind: IntegerKind): string => (isWide(kind) ? "s64" : "s32");
 const classOf = (kind: IntegerKind) => (isWide(kind) ? "b64" : "b32");
 
-/** The part in a register and the constant part. */
-function parts(element: Element): { base: Register | undefined; offset: number | bigint } {
-  if (isRegister(element)) return { base: element, offset: 0 };
-  if (isSum(element)) return { base: element.base, offset: element.offset };
-  return { base: undefined, offset: element as number | bigint };
-}
+/** The part of an integer that is in a register, and its constant part. */
+const baseOf = (element: Element): Register | undefined =>
+  typeof element !== "object" ? undefined : element.kind === "sum" ? element.base : (element as Register);
+const offsetOf = (element: Element): number | bigint =>
+  typeof element !== "object" ? (element as number | bigint) : element.kind === "sum" ? element.offset : 0;
 
 /** `base + offset` in the simplest form. A constant too large for a safe integer is added at once. */
 function sum(emitter: Emitter, base: Register | undefined, offset: number | bigint, kind: IntegerKind): Element {
@@ -44,38 +43,35 @@ function sum(emitter: Emitter, base: Register | undefined, offset: number | bigi
 
 /** In plain numbers as long as they are exact: this is where most of a kernel's address arithmetic passes. */
 const addExactly = (a: number | bigint, b: number | bigint): number | bigint => {
-  const total = Number(a) + Number(b);
-  return Number.isSafeInteger(total) && typeof a === "number" && typeof b === "number" ? total : BigInt(a) + BigInt(b);
+  if (typeof a === "number" && typeof b === "number" && Number.isSafeInteger(a + b)) return a + b;
+  return BigInt(a) + BigInt(b);
 };
 const multiplyExactly = (a: number | bigint, b: number | bigint): number | bigint => {
-  const product = Number(a) * Number(b);
-  return Number.isSafeInteger(product) && typeof a === "number" && typeof b === "number"
-    ? product
-    : BigInt(a) * BigInt(b);
+  if (typeof a === "number" && typeof b === "number" && Number.isSafeInteger(a * b)) return a * b;
+  return BigInt(a) * BigInt(b);
 };
 const negate = (a: number | bigint): number | bigint => -a;
 
 export function addIntegers(emitter: Emitter, a: Element, b: Element, kind: IntegerKind): Element {
-  const left = parts(a);
-  const right = parts(b);
-  let base = left.base ?? right.base;
-  if (left.base && right.base) {
+  const left = baseOf(a);
+  const right = baseOf(b);
+  let base = left ?? right;
+  if (left && right) {
     // Sorted, so that a + b and b + a are one.
-    const [first, second] = left.base.id <= right.base.id ? [left.base, right.base] : [right.base, left.base];
-    const divisor = Math.min(first.divisor, second.divisor);
-    base = emitter.pure(classOf(kind), `add.${suffix(kind)}`, [first, second], divisor);
+    const sources = left.id <= right.id ? [left, right] : [right, left];
+    base = emitter.pure(classOf(kind), `add.${suffix(kind)}`, sources, Math.min(left.divisor, right.divisor));
   }
-  return sum(emitter, base, addExactly(left.offset, right.offset), kind);
+  return sum(emitter, base, addExactly(offsetOf(a), offsetOf(b)), kind);
 }
 
 export function subtractIntegers(emitter: Emitter, a: Element, b: Element, kind: IntegerKind): Element {
-  const left = parts(a);
-  const right = parts(b);
-  const offset = addExactly(left.offset, negate(right.offset));
-  if (!right.base) return sum(emitter, left.base, offset, kind);
-  const divisor = Math.min(left.base?.divisor ?? lowBit(offset), right.base.divisor);
-  if (!left.base) return emitter.pure(classOf(kind), `sub.${suffix(kind)}`, [wrap(offset, kind), right.base], divisor);
-  const difference = emitter.pure(classOf(kind), `sub.${suffix(kind)}`, [left.base, right.base], divisor);
+  const left = baseOf(a);
+  const right = baseOf(b);
+  const offset = addExactly(offsetOf(a), negate(offsetOf(b)));
+  if (!right) return sum(emitter, left, offset, kind);
+  const divisor = Math.min(left?.divisor ?? lowBit(offset), right.divisor);
+  if (!left) return emitter.pure(classOf(kind), `sub.${suffix(kind)}`, [wrap(offset, kind), right], divisor);
+  const difference = emitter.pure(classOf(kind), `sub.${suffix(kind)}`, [left, right], divisor);
   return sum(emitter, difference, offset, kind);
 }
 
@@ -83,8 +79,7 @@ export function multiplyIntegers(emitter: Emitter, a: Element, b: Element, kind:
   if (isInteger(a) && isInteger(b)) return wrap(multiplyExactly(a, b), kind);
   if (isInteger(a)) return multiplyIntegers(emitter, b, a, kind);
   if (isInteger(b)) {
-    const { base, offset } = parts(a);
-    return sum(emitter, scale(emitter, base!, b, kind), multiplyExactly(offset, b), kind);
+    return sum(emitter, scale(emitter, baseOf(a)!, b, kind), multiplyExactly(offsetOf(a), b), kind);
   }
   const left = operandOf(emitter, a, kind) as Register;
   const right = operandOf(emitter, b, kind) as Register;

@@ -34,8 +34,12 @@ export function printInstruction({ opcode, operands, guard }: Instruction): stri
 }
 
 function printList(operands: readonly Operand[]): string {
-  let text = printOperand(operands[0]!);
-  for (let i = 1; i < operands.length; i++) text += `, ${printOperand(operands[i]!)}`;
+  let text = "";
+  for (let i = 0; i < operands.length; i++) {
+    const operand = operands[i]!;
+    if (i > 0) text += ", ";
+    text += typeof operand === "object" && operand.kind === "register" ? operand.name : printOperand(operand);
+  }
   return text;
 }
 

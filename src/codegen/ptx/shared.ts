@@ -67,8 +67,13 @@ export function sharedAddresses(
   const shift = log2(bytesOf(kind));
   const columns = threadColumns(offsets).map((column) => column << shift);
   const all = registerOffsets(offsets);
+  const bases = new Map<number, Register>();
   return (registers ? registers.map((register) => all[register]!) : all).map(({ xor, add }): Element => {
-    const base = sharedAddress(emitter, columns, xor << shift, start);
+    let base = bases.get(xor);
+    if (!base) {
+      base = sharedAddress(emitter, columns, xor << shift, start);
+      bases.set(xor, base);
+    }
     const distance = (add << shift) + offset;
     return distance === 0 ? base : { kind: "sum", base, offset: distance };
   });
@@ -87,7 +92,7 @@ export function sharedAddress(
 ): Register {
   let thread = linearOfThread(emitter, columns);
   if (thread === 0 && xor === 0) return start;
-  const lowest = [...columns, xor].reduce((bits, column) => bits | column, 0);
+  const lowest = columns.reduce((bits, column) => bits | column, xor);
   const divisor = Math.min(SHARED_ALIGNMENT, lowest & -lowest);
   if (xor !== 0) thread = emitter.pure("b32", "xor.b32", [operandOf(emitter, thread, "i32"), xor], divisor);
   return emitter.pure("b32", "add.s32", [start, operandOf(emitter, thread, "i32")], divisor);
