@@ -18,6 +18,7 @@ import {
 } from "./attention/operator.ts";
 import {
   packedPagedAttentionKernel,
+  packedPagedForwardKernel,
   pagedAttentionKernel,
   pagedForwardKernel,
   pagedPiecewiseKernel,
@@ -112,12 +113,23 @@ export const libraryKernels: Readonly<Record<string, LibraryKernel>> = Object.fr
   entry(attentionSplitKernel, "attention over a part of the keys (flash decoding)", { T: "f16" }, decoding),
   entry(piecewiseSplitKernel, "PiecewiseAttention over a part of the keys", { T: "f16" }, decoding),
   entry(attentionMergeKernel, "what attention gave over parts of the keys, as over all of them"),
-  entry(pagedAttentionKernel, "attention over paged caches", { T: "f16" }, { ...decoding, CAUSAL: false }),
+  entry(
+    pagedAttentionKernel,
+    "attention over paged caches, over parts of the keys",
+    { T: "f16" },
+    { ...decoding, CAUSAL: false },
+  ),
   entry(
     packedPagedAttentionKernel,
-    "attention over paged caches, queries of many sequences packed",
+    "attention over paged caches, queries of many sequences packed, over parts of the keys",
     { T: "f16" },
     decoding,
+  ),
+  entry(
+    packedPagedForwardKernel,
+    "attention over paged caches, queries of many sequences packed, in one launch",
+    { T: "f16" },
+    { PACK_HEADS: true },
   ),
   entry(pagedForwardKernel, "attention of many queries over paged caches, forward", { T: "f16" }, wide),
   entry(

@@ -35,7 +35,7 @@ export function launchSplit(call: SplitCall, out: Tensor, lse: Tensor): void {
   const [batch, heads, queries, headDim] = queryShape;
   const group = heads / keyHeads;
   const [rowHeads, rows] = packed ? [keyHeads, queries * group] : [heads, queries];
-  const blocks = splitConfiguration(problem, Math.ceil((rows * (call.queriesEach ?? queries)) / queries));
+  const blocks = splitConfiguration(problem, Math.ceil((rows * (call.queriesEach ?? queries)) / queries), splits === 1);
   const constants = { ...blocks, ...call.constants, PACK_HEADS: packed };
   if (splits === 1) {
     device.launch(kernels.forward, { ...call.values, out, lse }, { constants });

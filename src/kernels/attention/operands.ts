@@ -2,7 +2,7 @@
  * @file How rows of an operand are read where it is a tensor [B, H, T, D]: all of their channels or some, and for heads that are packed
  * (pack-heads.ts) from several heads.
  */
-import { type Scalar, type Shape, type TensorView, type Tile, tl } from "../../dsl/index.ts";
+import { type Shape, type TensorView, type Tile, tl } from "../../dsl/index.ts";
 import { gatherRows } from "./gather.ts";
 import { rowsOf } from "./places.ts";
 import type { Channels, OperandTile, Place, RuntimeIndex } from "./variant.ts";
@@ -46,27 +46,17 @@ export const packedHeads = <S extends Shape>(at: Place, row: Tile<"i32", S>): Ti
 export const rowsFrom = <R extends number>(first: RuntimeIndex, rows: R) =>
   tl.arange(0, rows).add(first) as Tile<"i32", readonly [R]>;
 
-/** Where, from the batch entry's first element on, rows of the heads of a group lie in a tensor [B, Hq, M, ...]: row m · group + g is query m of head g. */
-export function packedOffsets<R extends number>(
-  tensor: { stride(axis: 1 | 2): Scalar<"i64"> },
-  at: Place,
-  row: Tile<"i32", readonly [R]>,
-): Tile<"i64", readonly [R]> {
-  const ofTensor = row.add(at.firstRow?.queries ?? 0);
-  const [heads, queries] = [packedHeads(at, ofTensor), ofTensor.div(at.group)].map((index) => index.to("i64")) as [
-    Tile<"i64", readonly [R]>,
-    Tile<"i64", readonly [R]>,
-  ];
-  return heads.mul(tensor.stride(1)).add(queries.mul(tensor.stride(2)));
-}
-
-/** Rows of a query operand of the heads of a group. */
+/** Rows of a query operand of the heads of a group: row m · group + g is query m of head g. */
 function loadPacked<R extends number, D extends number>(
   operand: TensorView<"T", 4>,
   at: Place,
   tile: OperandTile<R, D>,
 ): Tile<"T", readonly [R, D]> {
   const row = rowsFrom(tile.first, tile.shape[0]);
-  const origin = operand.at(at.batch).pointer;
-  return gatherRows({ operand, origin, offsets: packedOffsets(operand, at, row), exists: row.lt(at.queries) }, tile);
+  const ofTensor = row.add(at.firstRow?.queries ?? 0);
+  const offsets = packedHeads(at, ofTensor)
+    .to("i64")
+    .mul(operand.stride(1))
+    .add(ofTensor.div(at.group).to("i64").mul(operand.stride(2)));
+  return gatherRows({ operand, origin: operand.at(at.batch).pointer, offsets, exists: row.lt(at.queries) }, tile);
 }

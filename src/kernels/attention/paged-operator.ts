@@ -30,6 +30,7 @@ export type { PagedAttentionOutput };
 export const pagedAttentionKernel: KernelDefinition = families.plain.plain.split;
 export const pagedForwardKernel: KernelDefinition = families.plain.plain.forward;
 export const packedPagedAttentionKernel: KernelDefinition = families.plain.with([withPackedQueries]).split;
+export const packedPagedForwardKernel: KernelDefinition = families.plain.with([withPackedQueries]).forward;
 export const pagedPiecewiseKernel: KernelDefinition = families.piecewise.plain.split;
 export const rotatedPagedPiecewiseKernel: KernelDefinition = families.rotatedPiecewise.plain.split;
 

@@ -3,7 +3,7 @@
  * packed (pack-heads.ts), of every head of the group.
  */
 import { type Dim, type TensorView, type Tile, tl } from "../../dsl/index.ts";
-import { packedOffsets, rowsFrom } from "./operands.ts";
+import { rowsFrom } from "./operands.ts";
 import { entriesOf, rowsOf } from "./places.ts";
 import type { BlockM, Place, RuntimeIndex } from "./variant.ts";
 
@@ -32,12 +32,21 @@ export function storeResults(
   const exists = row.lt(at.queries);
   const channel = tl.arange(0, width).perColumn();
   const inside = padded ? exists.perRow().and(channel.lt(into.out.shape(3)) as never) : exists.perRow();
+  // As for loading queries (operands.ts), but in u32: the same numbers would stay in registers all through the walk.
+  const ofTensor = row.add(at.firstRow?.queries ?? 0).bitcast("u32");
+  const group = at.group.bitcast("u32");
+  const query = ofTensor.div(group);
+  const head = ofTensor.sub(query.mul(group)).add(at.head.bitcast("u32"));
+  const offsets = (tensor: TensorView<any, any>) =>
+    head
+      .to("i64")
+      .mul(tensor.stride(1))
+      .add(query.to("i64").mul(tensor.stride(2)));
   const places = into.out
     .at(at.batch)
-    .pointer.add(packedOffsets(into.out, at, row).perRow() as never)
+    .pointer.add(offsets(into.out).perRow() as never)
     .add(channel.to("i64").mul(into.out.stride(3)) as never);
   tl.store(places as never, rounded as never, { mask: inside as never });
-  tl.store(into.lse.at(at.batch).pointer.add(packedOffsets(into.lse, at, row) as never) as never, lse as never, {
-    mask: exists as never,
-  });
+  const entries = into.lse.at(at.batch).pointer.add(offsets(into.lse) as never);
+  tl.store(entries as never, lse as never, { mask: exists as never });
 }

@@ -86,19 +86,23 @@ const splitBlocks = (most: number, BLOCK_N: number, eightWarps?: number): SplitB
 interface SplitTraits extends Traits {
   /** Bytes of a row of that extent. */
   readonly rowBytes: number;
+  /** Whether keys are in one part, so that the forward kernel runs, which keeps a few numbers more for its results. */
+  readonly whole: boolean;
 }
 
 const splitTable: Readonly<Record<Backend, (traits: SplitTraits) => SplitBlocks>> = {
   // 16 KiB of keys and as much of values keep enough reads in flight, and leave room for two turns of two blocks in shared memory. Second
   // terms, and cosines and sines where keys are turned, take registers: larger tiles than these spill on sm_80.
-  cuda({ rowBytes, terms, turned, laden, wide }) {
+  cuda({ rowBytes, terms, turned, laden, wide, whole }) {
     const full = turned && terms > 1;
     // With 8 warps always.
     if (wide) return splitBlocks(32, full ? 16 : 32, countedQueries);
     if (rowBytes > 256) return splitBlocks(16, rowBytes <= 512 && !turned ? 32 : 16, full ? 16 : undefined);
     if (full && laden && rowBytes > 128) return splitBlocks(32, 16, 32);
     const BLOCK_N = turned ? 32 : rowBytes <= 128 && terms === 1 ? 128 : 64;
-    return rowBytes <= 128 || terms === 1 ? splitBlocks(64, BLOCK_N) : splitBlocks(32, BLOCK_N, full ? 32 : undefined);
+    return rowBytes <= 128 || terms === 1
+      ? splitBlocks(64, BLOCK_N)
+      : splitBlocks(32, BLOCK_N, full ? (whole ? 16 : 32) : undefined);
   },
   webgpu: ({ extent, wide }) => (wide ? splitBlocks(16, 16) : splitBlocks(64, extent <= 64 ? 32 : 16)),
   wasm: () => splitBlocks(64, 64),
@@ -106,11 +110,11 @@ const splitTable: Readonly<Record<Backend, (traits: SplitTraits) => SplitBlocks>
   cpu: () => splitBlocks(64, 32),
 };
 
-/** Blocks of a split of `rows` queries. */
-export function splitConfiguration(problem: HeadProblem, rows: number) {
+/** Blocks of a split of `rows` queries; `whole`: of the only one. */
+export function splitConfiguration(problem: HeadProblem, rows: number, whole = false) {
   const traits = traitsOf(problem);
   const rowBytes = traits.extent * elementBytes[problem.dtype];
-  const { most, BLOCK_N, eightWarps = Infinity } = splitTable[problem.backend]({ ...traits, rowBytes });
+  const { most, BLOCK_N, eightWarps = Infinity } = splitTable[problem.backend]({ ...traits, rowBytes, whole });
   const BLOCK_M = Math.min(most, Math.max(countedQueries, nextPowerOfTwo(rows)));
   return { BLOCK_M, BLOCK_N, ...(BLOCK_M >= eightWarps && { NUM_WARPS: 8 }) };
 }
