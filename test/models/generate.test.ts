@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import type { KeyValueCache } from "../../src/models/aquila2/cache.ts";
 import { parseConfig } from "../../src/models/aquila2/config.ts";
 import { type Continuable, type GenerateOptions, generate, type Piece } from "../../src/models/aquila2/generate.ts";
+import { loadAquila2 } from "../../src/models/aquila2/index.ts";
 import { Tokenizer } from "../../src/models/aquila2/tokenizer.ts";
 import type { Tensor } from "../../src/runtime/index.ts";
 import { errorOf, fixtureDirectory } from "./files.ts";
@@ -105,4 +106,14 @@ test("mistakes are named", async () => {
   expect((await errorOf(() => collect(model, ""))).code).toBe("PROMPT_EMPTY");
   expect((await errorOf(() => collect(model, "a", { maxNewTokens: -1 }))).code).toBe("MAX_NEW_TOKENS");
   expect((await errorOf(() => collect(model, "a", { temperature: -1 }))).code).toBe("SAMPLING_OPTION");
+  const named = { max_new_tokens: 3 } as GenerateOptions;
+  expect(await errorOf(() => collect(model, "a", named))).toMatchObject({
+    code: "ARGUMENT_UNKNOWN",
+    message: expect.stringContaining('there is no option "max_new_tokens"; known are maxNewTokens'),
+  });
+  expect(await errorOf(() => loadAquila2("nowhere", { device: {}, dtyp: "f16" } as never))).toMatchObject({
+    code: "ARGUMENT_UNKNOWN",
+    message: expect.stringContaining('there is no option "dtyp"; known are device, dtype'),
+  });
+  expect((await errorOf(() => loadAquila2("nowhere", {} as never))).code).toBe("ARGUMENT_MISSING");
 });

@@ -1,5 +1,6 @@
 /** @file Generation: a prompt's continuation, token by token, as text that never shows half a character. */
 import { ArgumentError } from "../../support/errors.ts";
+import { type NamesOf, unknownName } from "../../support/names.ts";
 import type { Aquila2 } from "./model.ts";
 import type { PositionOptions } from "./positions.ts";
 import { createSampler, type SamplingOptions } from "./sampling.ts";
@@ -22,12 +23,26 @@ export interface Piece {
 /** What generation needs of a model. */
 export type Continuable = Pick<Aquila2, "config" | "tokenizer" | "createCache" | "prefill">;
 
+const optionNames: NamesOf<GenerateOptions> = {
+  maxNewTokens: true,
+  stopIds: true,
+  signal: true,
+  temperature: true,
+  topK: true,
+  topP: true,
+  seed: true,
+  rope: true,
+  scheme: true,
+};
+
 /** Continues `prompt`. The last piece is the stop token, or the token number `maxNewTokens`. Throws `ArgumentError`. */
 export async function* generate(
   model: Continuable,
   prompt: string | readonly number[],
   options: GenerateOptions = {},
 ): AsyncGenerator<Piece, void> {
+  const unknown = unknownName(options, optionNames, "option");
+  if (unknown !== undefined) throw new ArgumentError("ARGUMENT_UNKNOWN", `generate: ${unknown}`);
   const { maxNewTokens = 200, signal } = options;
   const { config, tokenizer } = model;
   if (!Number.isInteger(maxNewTokens) || maxNewTokens < 0) {

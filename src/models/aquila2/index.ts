@@ -4,6 +4,8 @@
  * `kernels`; Node's modules are reached by dynamic import, and only when a directory is opened.
  */
 import type { Device } from "../../runtime/index.ts";
+import { ArgumentError } from "../../support/errors.ts";
+import { type NamesOf, unknownName } from "../../support/names.ts";
 import { type ModelFiles, modelFilesOfDirectory, readText } from "./byte-source.ts";
 import { openCheckpoint } from "./checkpoint.ts";
 import { parseConfig } from "./config.ts";
@@ -38,14 +40,28 @@ export interface LoadOptions extends PositionOptions {
   readonly onWarning?: (message: string) => void;
 }
 
+const loadOptionNames: NamesOf<LoadOptions> = {
+  device: true,
+  dtype: true,
+  onProgress: true,
+  onWarning: true,
+  rope: true,
+  scheme: true,
+};
+
 /**
  * Loads a model from a directory (Node) or from `ModelFiles`: config.json, model.safetensors or its shards, tokenizer.json and, if
  * there is one, tokenizer_config.json. Throws `ConfigError`, `CheckpointError`, `DeviceError`.
  */
-export async function loadAquila2(
-  directory: string | ModelFiles,
-  { device, dtype = "f32", onProgress, onWarning, rope, scheme }: LoadOptions,
-): Promise<Aquila2> {
+export async function loadAquila2(directory: string | ModelFiles, options: LoadOptions): Promise<Aquila2> {
+  const unknown = unknownName(options ?? {}, loadOptionNames, "option");
+  if (unknown !== undefined) throw new ArgumentError("ARGUMENT_UNKNOWN", `loadAquila2: ${unknown}`);
+  const { device, dtype = "f32", onProgress, onWarning, rope, scheme } = options ?? {};
+  if (typeof device?.launch !== "function")
+    throw new ArgumentError(
+      "ARGUMENT_MISSING",
+      'loadAquila2: "device" must be a device: { device: await createDevice() }',
+    );
   const files = typeof directory === "string" ? await modelFilesOfDirectory(directory) : directory;
   const names = await files.list();
   const config = parseConfig(await readText(files, "config.json"), `${files.location}: config.json`);
