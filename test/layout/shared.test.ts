@@ -268,9 +268,9 @@ describe("the chosen swizzle", () => {
       [16, 128],
       [64, 64],
       [128, 16],
-    ]) {
+    ] as const) {
       const writer = defaultBlocked({ shape, contiguous: 4 });
-      const warpsPerCta = shape[0]! >= 64 ? [4, 1] : [1, 4];
+      const warpsPerCta = shape[0] >= 64 ? ([4, 1] as const) : ([1, 4] as const);
       const reader = mmaLayout({ instruction: "m16n8k16", role: "accumulator", shape, warpsPerCta });
       const shared = chooseSwizzle({ writer, reader, elementBytes: 4, whole: true });
       expect(shared.isBijective()).toBe(true);
