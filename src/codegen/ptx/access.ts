@@ -4,8 +4,8 @@
  */
 import { elementBytes } from "../../ir/index.ts";
 import type { LinearLayout } from "../../layout/index.ts";
+import { boolAnd } from "./bools.ts";
 import { type Element, type ElementKind, elementKey, isInteger, isSum, operandOf, registerOf } from "./element.ts";
-import { boolAnd } from "./elementwise.ts";
 import type { Emitter } from "./emitter.ts";
 import {
   address,

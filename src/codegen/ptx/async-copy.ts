@@ -6,6 +6,7 @@
 import { type Operation, shapeOf, type Value } from "../../ir/index.ts";
 import type { LinearLayout } from "../../layout/index.ts";
 import { bytesOf, groupAccesses } from "./access.ts";
+import { boolAnd } from "./bools.ts";
 import { boundedElements } from "./bounded-mask.ts";
 import { ownerGuard } from "./coordinates.ts";
 import {
@@ -18,7 +19,6 @@ import {
   operandOf,
   registerOf,
 } from "./element.ts";
-import { boolAnd } from "./elementwise.ts";
 import type { Emitter } from "./emitter.ts";
 import { address, type Operand, type SharedBuffer } from "./instruction.ts";
 import { addIntegers, multiplyIntegers, subtractIntegers } from "./integers.ts";

@@ -4,8 +4,8 @@
  */
 import type { Value } from "../../ir/index.ts";
 import { boundedMask } from "../../passes/index.ts";
+import { boolAnd } from "./bools.ts";
 import { type Element, isInteger, isSum, registerOf } from "./element.ts";
-import { boolAnd } from "./elementwise.ts";
 import type { Emitter } from "./emitter.ts";
 import { subtractIntegers } from "./integers.ts";
 import type { Lowering } from "./lowering.ts";

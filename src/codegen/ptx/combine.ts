@@ -2,8 +2,8 @@
  * @file The operators of reductions and scans on two elements.
  */
 import type { DType } from "../../ir/index.ts";
+import { boolAnd, boolOr, boolXor } from "./bools.ts";
 import { type Element, type ElementKind, isConstant, operandOf, registerClassOf, registerOf } from "./element.ts";
-import { boolAnd, boolOr, boolXor } from "./elementwise.ts";
 import type { Emitter } from "./emitter.ts";
 
 export type CombineKind = "sum" | "product" | "max" | "min" | "and" | "or" | "xor";

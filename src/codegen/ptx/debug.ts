@@ -5,9 +5,9 @@
 import { type DType, locationToString, type Operation, shapeOf } from "../../ir/index.ts";
 import type { LinearLayout } from "../../layout/index.ts";
 import { guardOf } from "./access.ts";
+import { boolNot } from "./bools.ts";
 import { coordinatesAlong, ownerGuard } from "./coordinates.ts";
 import { type Element, type ElementKind, registerOf } from "./element.ts";
-import { boolNot } from "./elementwise.ts";
 import type { Emitter } from "./emitter.ts";
 import { address, type Guard, type Register, symbol } from "./instruction.ts";
 import type { Lowering } from "./lowering.ts";

@@ -20,6 +20,9 @@ export type Element = Register | Sum | number | bigint | boolean | FloatImmediat
 /** What an element is an element of. */
 export type ElementKind = DType | "pointer";
 
+/** An elementwise operation: makes one element of the result. */
+export type Make = (emitter: Emitter, operands: readonly Element[]) => Element;
+
 export const registerClassOf: Readonly<Record<ElementKind, RegisterClass>> = {
   bool: "pred",
   i8: "b32", // Sign-extended.
