@@ -15,6 +15,13 @@ export function applyColumns(columns: readonly number[], x: number): number {
   return image;
 }
 
+/** The images of 0, 1, 2, ...: of every vector that has as many bits as there are columns. */
+export function imagesOf(columns: readonly number[]): number[] {
+  const images = [0];
+  for (const column of columns) for (let x = 0, known = images.length; x < known; x++) images.push(images[x]! ^ column);
+  return images;
+}
+
 /** The subspace spanned by the vectors inserted so far. */
 export class Span {
   /** For each leading bit, the row that starts with it (a hole where there is none) and the combination of inserted vectors that made it. */

@@ -6,7 +6,7 @@
  * map from registers to offsets.
  */
 import { LANE, OFFSET, REGISTER, WARP } from "./dims.ts";
-import { applyColumns } from "./gf2.ts";
+import { applyColumns, imagesOf } from "./gf2.ts";
 import { LinearLayout } from "./linear-layout.ts";
 import { type BankConflicts, conflictsOfOffsets, sharedOffsets } from "./shared.ts";
 
@@ -82,19 +82,12 @@ export function planLdmatrix(
     { name: LANE, bits: 5 },
   ];
   const address = new LinearLayout(ins, [{ name: OFFSET, bits: offsets.outBits }], columns);
-  const pick = (bits: readonly number[], index: number): number =>
-    applyColumns(
-      bits.map((bit) => 1 << bit),
-      index,
-    );
-  const issues = Array.from({ length: 1 << issueBits.length }, (_, issue) => ({
-    offset: applyColumns(registers, pick(issueBits, issue)),
-    registers: Array.from({ length: count }, (_, matrix) =>
-      Array.from(
-        { length: packed },
-        (_, part) => pick(issueBits, issue) | pick(matrixBits, matrix) | pick(inResult, part),
-      ),
-    ),
+  const withBits = (bits: readonly number[]): number[] => imagesOf(bits.map((bit) => 1 << bit));
+  const parts = withBits(inResult);
+  const matrices = withBits(matrixBits);
+  const issues = withBits(issueBits).map((issue) => ({
+    offset: applyColumns(registers, issue),
+    registers: matrices.map((matrix) => parts.map((part) => issue | matrix | part)),
   }));
   return { count, transposed, address, issues };
 }

@@ -3,19 +3,14 @@
  * registers it moves, and which threads hold nothing but copies.
  */
 import { REGISTER } from "./dims.ts";
-import { applyColumns } from "./gf2.ts";
+import { applyColumns, imagesOf } from "./gf2.ts";
 import type { LinearLayout } from "./linear-layout.ts";
 
 /**
  * The constant part of each register's element, as packed (row-major) outputs: register `r` of a thread holds the element
  * `threadPart ^ registerParts(layout)[r]`, where `threadPart` is the XOR of `threadBases`.
  */
-export function registerParts(layout: LinearLayout): number[] {
-  const parts = [0];
-  for (const basis of layout.basesOf(REGISTER))
-    for (let register = 0, known = parts.length; register < known; register++) parts.push(parts[register] ^ basis);
-  return parts;
-}
+export const registerParts = (layout: LinearLayout): number[] => imagesOf(layout.basesOf(REGISTER));
 
 /** One bit of a thread's position and the packed output that it adds (by XOR) when it is set. */
 export interface ThreadBasis {
