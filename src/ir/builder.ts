@@ -4,7 +4,7 @@
  */
 import { IrError } from "../support/errors.ts";
 import type { Attributes, Block, Location, Operation, Value } from "./ir.ts";
-import { inferTypes, type Opcode } from "./ops.ts";
+import { inferTypes, type Opcode } from "./ops/index.ts";
 import type { DType, ValueType } from "./types.ts";
 import { shapeOf } from "./types.ts";
 

@@ -4,7 +4,7 @@
  */
 export * from "./builder.ts";
 export * from "./ir.ts";
-export * from "./ops.ts";
+export * from "./ops/index.ts";
 export * from "./parse.ts";
 export * from "./print.ts";
 export * from "./rewrite.ts";

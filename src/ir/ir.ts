@@ -2,7 +2,7 @@
  * @file The Tile IR itself: values in SSA form, operations, blocks and kernels. Operations are immutable once built; a pass makes a
  * new kernel (see `rewrite.ts`). Control flow is structured: `loop` and `if` own blocks, each ended by `yield`.
  */
-import type { Opcode } from "./ops.ts";
+import type { Opcode } from "./ops/index.ts";
 import type { DType, ValueType } from "./types.ts";
 
 /** Where in the author's source an operation was written. `line` and `column` count from 1. */

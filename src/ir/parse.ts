@@ -5,7 +5,7 @@
 import { IrError } from "../support/errors.ts";
 import { Builder, blockParameter } from "./builder.ts";
 import type { Attribute, Attributes, Block, Kernel, KernelParameter, Location, Value } from "./ir.ts";
-import { type Opcode, ops } from "./ops.ts";
+import { type Opcode, ops } from "./ops/index.ts";
 import { attributesInType } from "./print.ts";
 import {
   type DType,

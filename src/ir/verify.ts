@@ -5,7 +5,7 @@
  */
 import { IrError } from "../support/errors.ts";
 import { type Block, type Kernel, locationToString, type Operation, type Value } from "./ir.ts";
-import { inferTypes, ops } from "./ops.ts";
+import { inferTypes, ops } from "./ops/index.ts";
 import { pointerType, sameType, tileType, typeToString, type ValueType, viewType } from "./types.ts";
 
 export interface VerifyOptions {
