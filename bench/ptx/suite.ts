@@ -8,7 +8,7 @@ import type { CompiledKernel } from "../../src/codegen/metadata.ts";
 import { type Assembler, assemblePtx, ptxas } from "../../src/runtime/cuda/assembler.ts";
 import { occupancy } from "../../src/runtime/cuda/occupancy.ts";
 import { analyzeCubin, type InstructionClass } from "../../src/runtime/cuda/sass/index.ts";
-import { journalOption, oneOrMoreOf, positiveIntegers } from "../support/options.ts";
+import { journalOption, oneOrMoreOf, positiveInteger, positiveIntegers } from "../support/options.ts";
 import { Report } from "../support/report.ts";
 import { around } from "./around.ts";
 import { columns, peers } from "./peers.ts";
@@ -63,6 +63,7 @@ interface Options {
   readonly all?: boolean;
   readonly dtypes?: readonly string[];
   readonly headDims?: readonly number[];
+  readonly every?: number;
   readonly journal?: string;
   readonly json?: string;
 }
@@ -97,7 +98,7 @@ async function surveyAll(
   report: Report,
   assembler: Assembler,
   device: RecordingDevice,
-  { dtypes, headDims, journal, json }: Options,
+  { dtypes, headDims, every = 1, journal, json }: Options,
 ): Promise<void> {
   const ofAttention = shipped
     .filter(({ dtype, headDim }) => (dtypes?.includes(dtype) ?? true) && (headDims?.includes(headDim) ?? true))
@@ -106,7 +107,8 @@ async function surveyAll(
     description,
     compile: () => device.record(() => launch((shape, dtype) => device.empty(shape, dtype))),
   }));
-  const calls = dtypes || headDims ? ofAttention : [...ofAttention, ...others];
+  const all = dtypes || headDims ? ofAttention : [...ofAttention, ...others];
+  const calls = all.filter((_, i) => i % every === 0);
   const survey = new SpillSurvey(assembler, journal);
   const spilling: { call: string; kernel: string; blocks: string; registers: number; stores: number; loads: number }[] =
     [];
@@ -127,7 +129,9 @@ async function surveyAll(
   }
   await survey.finish();
   const { texts } = survey;
-  report.note(`${calls.length} calls launch ${kernels} kernels, ${texts} different ones: ${spilling.length} spill`);
+  report.note(
+    `${calls.length} calls of ${all.length} launch ${kernels} kernels, ${texts} different ones: ${spilling.length} spill`,
+  );
   report.finish(
     { calls: calls.length, kernels, texts, spilling },
     {
@@ -150,6 +154,7 @@ export function addPtx(program: Command): void {
       oneOrMoreOf(["f16", "bf16", "f32"]),
     )
     .option("--head-dims <n,...>", "with --all: only attention with these", positiveIntegers)
+    .option("--every <n>", "with --all: only every n-th call", positiveInteger)
     .addOption(journalOption())
     .option("--json <file>", "also write the results here")
     .action(run);

@@ -23,6 +23,13 @@ const sample: readonly (readonly [Shipped, RegExp])[] = [
   [{ ...f16, call: "backward", terms: "piecewise" }, /backward_queries/],
   [{ ...f16, call: "backward", terms: "piecewise" }, /backward_keys/],
   [{ ...f16, call: "backward", terms: "piecewise", dtype: "f32" }, /backward_keys/],
+  // Those that spilled once: turned operands, which need their angles again for the gradients; heads that share a tile.
+  [{ ...f16, call: "backward", terms: "piecewise", raw: "half", headDim: 256 }, /backward_queries/],
+  [{ ...f16, call: "backward", terms: "piecewise", raw: "half", headDim: 256 }, /backward_keys/],
+  [{ ...f16, call: "backward", raw: "partial" }, /backward_keys/],
+  [{ ...f16, call: "backward", raw: "half", arguments: "packed", dtype: "f32" }, /backward_keys/],
+  [{ ...f16, call: "paged", terms: "piecewise", raw: "half", queries: 1, group: 8, pageSize: 128 }, /forward/],
+  [{ ...f16, call: "paged", queries: 64, group: 8, pageSize: 16, arguments: "packedQueriesFull" }, /forward/],
 ];
 
 describeWithAssembler("the block sizes of attention on sm_80", () => {

@@ -26,8 +26,9 @@ const signedType: Readonly<Partial<Record<DType, "s32" | "u32" | "s64">>> = {
   i64: "s64",
 };
 
-export function castTile(emitter: Emitter, tile: Tile, dtype: DType): Tile {
-  const from = tile.kind as DType;
+/** `widening`: how an i32 becomes an i64. */
+export function castTile(emitter: Emitter, tile: Tile, dtype: DType, widening: "i32" | "u32" = "i32"): Tile {
+  const from = dtype === "i64" && tile.kind === "i32" ? widening : (tile.kind as DType);
   if (from === dtype) return tile;
   const source = isHalf(from) ? widenHalves(emitter, tile) : tile.elements(emitter);
   const sourceKind = isHalf(from) ? "f32" : from;

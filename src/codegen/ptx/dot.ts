@@ -31,6 +31,8 @@ import { isHalf, Tile } from "./tile.ts";
 
 /** More 32-bit registers than this are not kept for an operand that a loop only reads: it is loaded again in every turn. */
 const MAX_RESIDENT_WORDS = 32;
+/** Nor more than these for all such operands of a block together. */
+const MAX_RESIDENT_WORDS_TOGETHER = 96;
 
 type MmaPlan = Extract<DotPlan, { kind: "mma" }>;
 
@@ -239,6 +241,9 @@ export function lowerConvert(lowering: Lowering, operation: Operation): Tile | S
   // In registers, four i8 are four words.
   const words = layout.sizeOf("register") * (isHalf(tile.kind) ? 0.5 : 1);
   if (!hoisted || words > MAX_RESIDENT_WORDS) return staged;
+  const together = words + lowering.residentWords(operation);
+  if (together > MAX_RESIDENT_WORDS_TOGETHER) return staged;
+  lowering.keepResident(operation, together);
   return loadStaged(emitter, staged);
 }
 

@@ -144,7 +144,7 @@ function lowerOperation(lowering: Lowering, operation: Operation): readonly Lowe
     case "split":
       return lowerSplit(lowering, operation);
     case "cast":
-      return [castTile(emitter, tile(), attributes.dtype as "f32")];
+      return [castTile(emitter, tile(), attributes.dtype as "f32", lowering.wideningOf(operands[0]!))];
     case "bitcast":
       return [bitcastTile(emitter, tile(), attributes.dtype as "f32")];
     case "multiple_of":

@@ -3,6 +3,7 @@
  */
 import { type Block, isInteger, type Kernel, type Opcode, type Operation, type Value } from "../../ir/index.ts";
 import type { LinearLayout } from "../../layout/index.ts";
+import { analyzeRanges, type Ranges } from "../../passes/index.ts";
 import { type Element, isSum } from "./element.ts";
 import type { ElementwiseOptions } from "./elementwise.ts";
 import type { Emitter, Scope } from "./emitter.ts";
@@ -28,10 +29,12 @@ export class Lowering {
   readonly layouts: ReadonlyMap<Value, LinearLayout>;
   readonly roots: MemoryRoots;
   readonly options: LoweringOptions;
+  readonly #ranges: Ranges;
   readonly values = new Map<Value, Lowered>();
   readonly #blocks = new Map<Operation, Block>();
   /** The blocks in which forgotten values were made again: beyond those they are forgotten again. */
   readonly #remade = new Map<Value, Scope>();
+  readonly #residentWords = new Map<Block, number>();
   /** Staged tiles that were read to registers, and where. */
   readonly #readTiles = new Map<Value, { readonly tile: Tile; readonly scope: Scope }>();
   /** The operations that use each value. */
@@ -63,6 +66,7 @@ export class Lowering {
     this.layouts = layouts;
     this.roots = roots;
     this.options = options;
+    this.#ranges = analyzeRanges(kernel);
     this.uses = findUses(kernel, this.#blocks);
     this.updates = findUpdates(kernel, (value) => this.uses.get(value) ?? []);
   }
@@ -119,7 +123,7 @@ export class Lowering {
 
   /**
    * After a loop: what was computed before it and is not used in it would take registers all through it, if it is used again. What is only
-   * index arithmetic is forgotten and made again where it is asked for, which is cheaper.
+   * index arithmetic, or read from memory that does not change, is forgotten and made again where it is asked for, which is cheaper.
    */
   forgetUnusedIn(nodes: readonly Node[]): void {
     const used = registerNames(nodes);
@@ -130,9 +134,54 @@ export class Lowering {
     this.emitter.forget(isKept);
     for (const [value, lowered] of this.values) {
       const { definition } = value;
-      if (!(lowered instanceof Tile) || !definition || !isIndexArithmetic(definition)) continue;
-      if (lowered.isDeferred || !lowered.elements(this.emitter).every(isKept)) this.values.delete(value);
+      if (!(lowered instanceof Tile) || !definition) continue;
+      if (!isIndexArithmetic(definition) && !this.#canReadAgain(value)) continue;
+      if (!lowered.isDeferred && registersOf(lowered, this.emitter).every(isKept)) continue;
+      // One register for another is nothing gained.
+      if (lowered.registers === 1 && !definition.operands.every((operand) => this.#isAtHand(operand, isKept))) continue;
+      this.values.delete(value);
     }
+  }
+
+  /** Whether the value takes no register of its own to be had: it is kept anyway, or follows from parameters and indices alone. */
+  #isAtHand(value: Value, isKept: (element: Element) => boolean): boolean {
+    const { definition } = value;
+    const lowered = this.values.get(value);
+    if (!(lowered instanceof Tile) || lowered.registers > 1) return true;
+    if (lowered.elements(this.emitter).every(isKept)) return true;
+    if ((this.uses.get(value)?.length ?? 0) > 1) return true;
+    // Parameters, and what the loops around carry.
+    if (definition === undefined) return true;
+    if (definition.opcode === "view_size" || definition.opcode === "view_stride")
+      return this.kernel.body.parameters.includes(definition.operands[0]!);
+    return isIndexArithmetic(definition) && definition.operands.every((operand) => this.#isAtHand(operand, isKept));
+  }
+
+  /** Whether the value is a large tile of memory that the kernel does not write, and nothing in a loop would read it again in every turn. */
+  #canReadAgain(value: Value): boolean {
+    const { definition } = value;
+    if (definition === undefined || this.staged.has(definition)) return false;
+    const { opcode, operands } = definition;
+    const users = this.uses.get(value) ?? [];
+    if (!users.every((user) => this.isInSameBlock(user, definition))) return false;
+    if (opcode === "cast" || opcode === "convert_layout") return this.#canReadAgain(operands[0]!);
+    if (opcode !== "view_load" && opcode !== "load") return false;
+    const registers = this.layoutOf(value)?.sizeOf("register") ?? 1;
+    return registers >= MIN_REGISTERS_READ_AGAIN && this.roots.access.get(this.roots.rootOf(operands[0]!)) === "read";
+  }
+
+  /** How many words the operands of dots take that are kept in registers beside an operation for loops in its block. */
+  residentWords(operation: Operation): number {
+    return this.#residentWords.get(this.#blocks.get(operation)!) ?? 0;
+  }
+
+  keepResident(operation: Operation, words: number): void {
+    this.#residentWords.set(this.#blocks.get(operation)!, words);
+  }
+
+  /** How an i32 becomes 64 bits: one that is known not to be negative has a zero as its upper half. */
+  wideningOf(value: Value): "i32" | "u32" {
+    return (this.#ranges.of(value)?.low ?? -1n) >= 0n ? "u32" : "i32";
   }
 
   isUsed(value: Value): boolean {
@@ -149,6 +198,13 @@ export class Lowering {
   }
 }
 
+/** What holds the tile, as it is. */
+const registersOf = (tile: Tile, emitter: Emitter): readonly Element[] =>
+  tile.packed ? tile.words(emitter) : tile.elements(emitter);
+
+/** Fewer registers than these are not worth another access to memory. */
+const MIN_REGISTERS_READ_AGAIN = 4;
+
 /** Operations on indices and masks, which cost an instruction an element. */
 const indexOpcodes: ReadonlySet<Opcode> = new Set<Opcode>([
   ...([
@@ -163,7 +219,7 @@ const indexOpcodes: ReadonlySet<Opcode> = new Set<Opcode>([
     "mul",
     "div",
   ] as const),
-  ...(["min", "max", "and", "or", "not", "compare", "select", "multiple_of"] as const),
+  ...(["neg", "min", "max", "and", "or", "not", "compare", "select", "multiple_of"] as const),
 ]);
 const isIndexArithmetic = ({ opcode, operands, results: [result] }: Operation): boolean =>
   indexOpcodes.has(opcode) &&

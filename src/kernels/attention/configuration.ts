@@ -87,7 +87,7 @@ const queriesTable: Table = {
       if (extent <= 64) return blocks(64, 64 / terms, 8);
       return extent <= 128 ? blocks(crowded ? 16 : 32, 32, 8) : blocks(terms === 1 ? 32 : 16, 16, 8);
     }
-    // Two gradients of 256 channels and turned operands are more than the registers hold: the smallest tiles still spill 64 bytes.
+    // Two gradients of 256 channels and turned operands take the smallest tiles.
     if (extent > 128) return turned && terms === 2 ? blocks(16, 16, 8) : blocks(32, 32, 8);
     if (terms === 1) return blocks(lean ? 128 : 64, turned && laden ? 32 : 64, 8);
     // Rows rather than keys: a row's q and dout stay, and the keys' tiles pass by all of them.
@@ -113,7 +113,7 @@ const keysTable: Table = {
       const few = turned && laden;
       return terms === 1 ? blocks(few ? 32 : 64, lean ? 128 : 64, 8) : blocks(32, few ? 32 : 64, 8);
     }
-    // As above; here 128 bytes.
+    // As above.
     if (extent > 128) return turned && terms === 2 ? blocks(16, 16, 8) : blocks(32, 32, 8);
     if (terms === 1) return blocks(32, turned && laden ? 32 : 64, 8);
     return laden ? blocks(16, 16, 8) : blocks(turned ? 16 : 32, 32, 8);
