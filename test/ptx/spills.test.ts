@@ -28,6 +28,7 @@ const sample: readonly (readonly [Shipped, RegExp])[] = [
   [{ ...f16, call: "backward", terms: "piecewise", raw: "half", headDim: 256 }, /backward_keys/],
   [{ ...f16, call: "backward", raw: "partial" }, /backward_keys/],
   [{ ...f16, call: "backward", raw: "half", arguments: "packed", dtype: "f32" }, /backward_keys/],
+  [{ ...f16, call: "backward", terms: "piecewise", arguments: "packedWide" }, /backward_keys/],
   [{ ...f16, call: "paged", terms: "piecewise", raw: "half", queries: 1, group: 8, pageSize: 128 }, /forward/],
   [{ ...f16, call: "paged", queries: 64, group: 8, pageSize: 16, arguments: "packedQueriesFull" }, /forward/],
 ];

@@ -104,7 +104,11 @@ const queriesTable: Table = {
 /** The kernel of dk and dv, one gradient more, and that of the column sums. */
 const keysTable: Table = {
   cuda({ extent, terms, half, lean, turned, laden, wide }) {
-    if (wide) return terms === 1 ? blocks(32, 32, 8) : turned ? blocks(32, 16, 8) : blocks(16, 32, 8);
+    if (wide) {
+      if (terms === 1) return blocks(32, 32, 8);
+      // 32 keys spill at 128 channels, though not at 256.
+      return turned ? blocks(extent <= 128 ? 32 : 16, 16, 8) : blocks(16, extent === 128 ? 16 : 32, 8);
+    }
     if (!half) {
       if (extent <= 64) return blocks(32, 64 / terms, 8);
       return extent <= 128 ? blocks(32 / terms, turned && laden ? 32 / terms : 32, 8) : blocks(16, 16, 8);
