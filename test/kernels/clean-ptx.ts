@@ -3,7 +3,7 @@
  * is built. For a test, which takes a few of them, and for `npm run bench -- emulators`, which takes all. It knows nothing of a test framework.
  */
 import type { FloatDType } from "../../src/kernels/index.ts";
-import { faultsOfLaunch, type LaunchResult, runInBoth } from "../ptx/both.ts";
+import { conflictsOfLaunch, faultsOfLaunch, type LaunchResult, runInBoth } from "../ptx/both.ts";
 import { make } from "./attention-backward-cases.ts";
 import { type AttentionProblem, errorShares } from "./attention-errors.ts";
 import { make as variant } from "./attention-variants-cases.ts";
@@ -138,7 +138,7 @@ export async function runClean({ run, ...named }: CleanProblem): Promise<Problem
 
 /** Everything that is wrong with a problem. */
 export function faultsOf(problem: ProblemResult): string[] {
-  const faults = problem.launches.flatMap(faultsOfLaunch);
+  const faults = problem.launches.flatMap((launch) => [...conflictsOfLaunch(launch), ...faultsOfLaunch(launch)]);
   if (problem.error !== undefined) faults.push(problem.error);
   if (problem.share !== undefined && !(problem.share <= 1))
     faults.push(`WRONG: an error is ${problem.share.toPrecision(3)} of the allowed`);

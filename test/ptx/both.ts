@@ -37,15 +37,18 @@ export interface Conflict {
   readonly accesses: number;
 }
 
-/** Everything that is wrong with a launch. */
-export const faultsOfLaunch = ({ kernel, wavefronts, conflicts, warnings, second }: LaunchResult): string[] => [
-  ...warnings.map((warning) => `${kernel}: ${warning}`),
-  ...conflicts
+/** The bank conflicts in its loops, each as a fault. */
+export const conflictsOfLaunch = ({ kernel, conflicts }: LaunchResult): string[] =>
+  conflicts
     .filter(({ inLoop }) => inLoop)
     .map(
       ({ line, instruction, wavefronts, accesses }) =>
         `${kernel}: bank conflicts in a loop, ${wavefronts} wavefronts for ${accesses} (PTX line ${line}: ${instruction})`,
-    ),
+    );
+
+/** Everything else that is wrong with a launch. */
+export const faultsOfLaunch = ({ kernel, wavefronts, warnings, second }: LaunchResult): string[] => [
+  ...warnings.map((warning) => `${kernel}: ${warning}`),
   ...(second?.messages ?? []).map((message) => `${kernel}: ${message}`),
   ...(second?.differences ?? []).map((difference) => `${kernel}: the emulators differ in ${difference}`),
   ...(second && second.messages.length === 0 && second.wavefronts !== wavefronts
