@@ -4,7 +4,17 @@
 import { readFileSync } from "node:fs";
 import { EmulatedGpu, type LaunchReport } from "../../src/emulator/index.ts";
 
-type Values = Float32Array | Int32Array | Uint32Array | BigInt64Array | Uint16Array;
+type Values =
+  | Int8Array
+  | Uint8Array
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array
+  | Float32Array
+  | Float64Array;
 
 /** The text of `fixtures/<name>.ptx`. */
 export const readFixture = (name: string): string =>

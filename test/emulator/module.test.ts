@@ -44,6 +44,12 @@ describe("loading", () => {
       expect(error).toMatchObject({ code, line: firstLine });
     });
 
+  it("takes directives without a space between them, as cuda_bf16.h writes them", () => {
+    const text = kernel("{.reg.b32 f;", "ld.param.u32 f, [n];}").replace(".param .u32 n", ".param.u32 n");
+    const [, count] = new EmulatedGpu().loadModule(text).entries.get("k")!.parameters;
+    expect(count).toMatchObject({ name: "n", offset: 8, size: 4 });
+  });
+
   it("lays parameters out by their alignment", () => {
     const [parameter, count] = new EmulatedGpu().loadModule(kernel()).entries.get("k")!.parameters;
     expect(parameter).toMatchObject({ name: "p", offset: 0, size: 8 });

@@ -1,5 +1,5 @@
 /**
- * @file PTX text to tokens. A word keeps its dots (`ld.global.v4.f32`, `%tid.x`, `.reg`), since they belong to one name each.
+ * @file PTX text to tokens. A name keeps its dots (`ld.global.v4.f32`, `%tid.x`); of directives each is a word (`.reg.b32` is `.reg` and `.b32`).
  */
 import { PtxError } from "../errors.ts";
 
@@ -14,7 +14,7 @@ export interface Token {
 }
 
 const pattern =
-  /(?<space>\s+|\/\/[^\n]*|\/\*[\s\S]*?\*\/)|(?<word>(?:[.%]?[A-Za-z_$]|\.\d)[\w$]*(?:(?:\.|::)[\w$]+)*|%\w+)|(?<float32>0[fF][0-9a-fA-F]{8})|(?<float64>0[dD][0-9a-fA-F]{16}|\d+\.\d*(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+)|(?<integer>(?:0[xX][0-9a-fA-F]+|0[bB][01]+|\d+)U?)|(?<string>"(?:\\.|[^"\\])*")|(?<mark>[{}()[\],;:@!|+\-=<>*~])/y;
+  /(?<space>\s+|\/\/[^\n]*|\/\*[\s\S]*?\*\/)|(?<word>\.[\w$]+(?:::[\w$]+)*|%?[A-Za-z_$][\w$]*(?:(?:\.|::)[\w$]+)*|%\w+)|(?<float32>0[fF][0-9a-fA-F]{8})|(?<float64>0[dD][0-9a-fA-F]{16}|\d+\.\d*(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+)|(?<integer>(?:0[xX][0-9a-fA-F]+|0[bB][01]+|\d+)U?)|(?<string>"(?:\\.|[^"\\])*")|(?<mark>[{}()[\],;:@!|+\-=<>*~])/y;
 
 const kinds = ["word", "float32", "float64", "integer", "string", "mark"] as const;
 
