@@ -11,24 +11,35 @@ import { setPredicate } from "../translate/lanes.ts";
 const b32 = ptxTypes.get("b32")!;
 const u32 = ptxTypes.get("u32")!;
 
-/** The members that the instruction names must be those that execute it: exactly, among lanes that have not exited. */
-function members(warp: Warp, mask: number, row: number): number {
-  const { u } = warp.registers;
-  const first = 31 - Math.clz32(mask & -mask);
-  const named = u[row + first]! | 0;
-  for (let lane = 0; lane < LANES; lane++)
-    if ((mask >>> lane) & 1 && (u[row + lane]! | 0) !== named)
-      warp.fault("PTX_WARP_SYNC", "lanes name different members", lane);
-  const absent = named & warp.live & ~mask;
+/**
+ * An operation of the lanes that name each other in the row `membership`, once for each such group: tiles of a warp may execute one
+ * instruction together, each for itself. A group must be what its lanes name, exactly, among lanes that have not exited.
+ */
+function amongMembers(membership: number, operation: Operation): Operation {
+  return (warp, mask) => {
+    const { i } = warp.registers;
+    for (let left = mask; left !== 0; ) {
+      const named = i[membership + 31 - Math.clz32(left & -left)]!;
+      let group = 0;
+      for (let lane = 0; lane < LANES; lane++)
+        if ((left >>> lane) & 1 && i[membership + lane] === named) group |= 1 << lane;
+      checkMembers(warp, group, named);
+      operation(warp, group);
+      left &= ~group;
+    }
+  };
+}
+
+function checkMembers(warp: Warp, group: number, named: number): void {
+  const absent = named & warp.live & ~group;
   if (absent !== 0)
     warp.fault(
       "PTX_WARP_SYNC",
-      `lanes 0x${(absent >>> 0).toString(16)} are named as members but do not execute this with the others`,
+      `lanes 0x${(absent >>> 0).toString(16)} are named as members but do not execute this with the same members`,
     );
-  const strangers = mask & ~named;
+  const strangers = group & ~named;
   if (strangers !== 0)
     warp.fault("PTX_WARP_SYNC", `lanes 0x${(strangers >>> 0).toString(16)} execute this but are not named as members`);
-  return named;
 }
 
 const received = new Int32Array(LANES);
@@ -48,8 +59,7 @@ export function shuffle(decoder: Decoder): Operation {
     number,
     number,
   ];
-  return (warp, mask) => {
-    members(warp, mask, membership);
+  return amongMembers(membership, (warp, mask) => {
     const { registers } = warp;
     const { i } = registers;
     let valid = 0;
@@ -66,12 +76,12 @@ export function shuffle(decoder: Decoder): Operation {
       if (fits) valid |= 1 << lane;
       else from = lane;
       if (!((mask >>> from) & 1))
-        warp.fault("PTX_WARP_SYNC", `the value of lane ${from} is read, which does not execute this`, lane);
+        warp.fault("PTX_WARP_SYNC", `the value of lane ${from} is read, which is not a member`, lane);
       received[lane] = i[value + from]!;
     }
     for (let lane = 0; lane < LANES; lane++) if ((mask >>> lane) & 1) i[target + lane] = received[lane]!;
     setPredicate(registers, inRange, mask, valid);
-  };
+  });
 }
 
 /** vote.sync: what holds in all, any or the same in all lanes, or in which. */
@@ -83,8 +93,7 @@ export function vote(decoder: Decoder): Operation {
   const target = mode === "ballot" ? decoder.target(0, b32) : decoder.predicateTarget(0);
   const predicate = decoder.predicate(1);
   const membership = decoder.source(2, b32);
-  return (warp, mask) => {
-    members(warp, mask, membership);
+  return amongMembers(membership, (warp, mask) => {
     const { registers } = warp;
     const holds = predicate(registers.predicates) & mask;
     if (mode === "ballot") {
@@ -93,7 +102,7 @@ export function vote(decoder: Decoder): Operation {
     }
     const decided = mode === "any" ? holds !== 0 : mode === "all" ? holds === mask : holds === mask || holds === 0;
     setPredicate(registers, target, mask, decided ? -1 : 0);
-  };
+  });
 }
 
 /** match.sync: which lanes have the same value; with `.all`, whether all have. */
@@ -108,8 +117,7 @@ export function match(decoder: Decoder): Operation {
   const value = decoder.source(1, type);
   const membership = decoder.source(2, b32);
   const words = type.bits / 32;
-  return (warp, mask) => {
-    members(warp, mask, membership);
+  return amongMembers(membership, (warp, mask) => {
     const { registers } = warp;
     const { i } = registers;
     const equal = (a: number, b: number): boolean =>
@@ -126,7 +134,7 @@ export function match(decoder: Decoder): Operation {
     for (let lane = 0; lane < LANES; lane++)
       if ((mask >>> lane) & 1) i[target + lane] = mode === "any" ? received[lane]! : same ? mask : 0;
     setPredicate(registers, all, mask, same ? -1 : 0);
-  };
+  });
 }
 
 const reductions: Readonly<Record<string, (a: number, b: number) => number>> = {
@@ -148,15 +156,14 @@ export function reduce(decoder: Decoder): Operation {
   const target = decoder.target(0, type);
   const value = decoder.source(1, type);
   const membership = decoder.source(2, b32);
-  return (warp, mask) => {
-    members(warp, mask, membership);
+  return amongMembers(membership, (warp, mask) => {
     const { i, u } = warp.registers;
     const from = type.kind === "signed" ? i : u;
     let total: number | undefined;
     for (let lane = 0; lane < LANES; lane++)
       if ((mask >>> lane) & 1) total = total === undefined ? from[value + lane]! : of(total, from[value + lane]!);
     for (let lane = 0; lane < LANES; lane++) if ((mask >>> lane) & 1) i[target + lane] = total!;
-  };
+  });
 }
 
 /** activemask: which lanes execute this. */
@@ -174,8 +181,7 @@ export function synchronizeWarp(decoder: Decoder): Operation {
   decoder.require("bar.warp", "sync");
   decoder.done(1);
   const membership = decoder.source(0, b32);
-  return (warp, mask) => {
-    members(warp, mask, membership);
+  return amongMembers(membership, (warp) => {
     warp.block.clocks.meet(warp.index);
-  };
+  });
 }
