@@ -10,6 +10,7 @@ import {
   type ParameterSpecs,
   tl,
 } from "../../dsl/index.ts";
+import { residentWords } from "./configuration.ts";
 import { dense } from "./dense.ts";
 import type { Context } from "./scores.ts";
 import { type BlockConstants, blockConstants, tensorNames, type Variant } from "./variant.ts";
@@ -48,7 +49,10 @@ export function attentionKernel<
       ...params,
     } as P & Common,
     grid: (p, c) => grid(p, c as never),
-    hints: ({ NUM_WARPS }) => ({ numWarps: NUM_WARPS }),
+    hints: (c) => {
+      const words = residentWords(name, variant, c);
+      return { numWarps: c.NUM_WARPS, ...(words !== undefined && { residentWords: words }) };
+    },
     body: (p, c) => body(p, { variant, p, c }, c as never),
   });
   return definition;
