@@ -72,14 +72,8 @@ export interface Kernel {
   readonly constants: Readonly<Record<string, number | string | boolean>>;
   /** Number of programs along x, y, z as grid expressions over `q.shape.0`, scalars and integers; null when the launch gives it. */
   readonly grid: readonly [string, string, string] | null;
-  /** A target may have its own opinion. */
-  readonly hints: {
-    /** Triton's num_warps and num_stages. */
-    readonly numWarps?: number;
-    readonly numStages?: number;
-    /** Registers of a thread for operands of dots that a loop only reads; the others are read from shared memory in every turn. */
-    readonly residentWords?: number;
-  };
+  /** Launch hints of the author (Triton's num_warps, num_stages); a target may have its own opinion. */
+  readonly hints: { readonly numWarps?: number; readonly numStages?: number };
 }
 
 /** Calls `visit` for every operation in program order, an operation before those of its blocks. */

@@ -31,8 +31,6 @@ export interface HeadProblem {
   readonly changes?: number;
   /** Whether dropout counts in 64 bits. Default false. */
   readonly wideDropout?: boolean;
-  /** Keys of a page, where keys lie in pages. */
-  readonly pageSize?: number;
 }
 
 /** What a kernel's blocks depend on of its variant. */
@@ -53,12 +51,8 @@ export interface Traits {
   readonly turned: boolean;
   /** Turned operands, a function of the logits, dropout: two of them or more, whose values and addresses take registers from the tiles. */
   readonly laden: boolean;
-  /** All three of these. */
-  readonly full: boolean;
   /** Dropout that counts in 64 bits: ten words for each weight are kept from round to round. */
   readonly wide: boolean;
-  /** Keys of a page, Infinity without pages. */
-  readonly pageSize: number;
 }
 
 type Table = Readonly<Record<Backend, (traits: Traits) => BlockConfiguration>>;
@@ -69,16 +63,11 @@ const blocks = (BLOCK_M: number, BLOCK_N: number, NUM_WARPS?: number): BlockConf
 // On CUDA: what ptxas takes for sm_80 without a spill (test/ptx/spills.test.ts). Of that, warps with many rows (128 rows by 4 warps: each
 // fragment of k and v that is loaded feeds 2 products of 16 rows), which only lean kernels have registers for; else 8 warps.
 const forwardTable: Table = {
-  cuda({ extent, terms, half, lean, turned, laden, wide, pageSize }) {
+  cuda({ extent, terms, half, lean, turned, laden, wide }) {
     if (wide) return blocks(32, 32, 8);
     if (!half) return extent <= 64 ? blocks(64, 64, 8) : extent <= 128 ? blocks(64, 32, 8) : blocks(32, 32 / terms, 8);
     if (extent <= 64) return blocks(128, 64, lean && terms === 1 ? 4 : 8);
-    const crowded = turned && laden && terms === 2;
-    // Over pages 32 rows spill, 64 do not.
-    if (extent > 128 && crowded && pageSize < Infinity) return blocks(64, 16, 8);
     if (extent > 128) return blocks(turned && terms === 2 ? 32 : 64, 32 / terms, 8);
-    // Tiles of two pages look two pages up.
-    if (crowded && pageSize <= smallestExtent) return blocks(128, smallestExtent, 8);
     if (terms === 1) return blocks(128, turned && laden ? 32 : 64, lean ? 4 : 8);
     return lean ? blocks(64, 64, 4) : blocks(128, 32, 8);
   },
@@ -114,14 +103,11 @@ const queriesTable: Table = {
 
 /** The kernel of dk and dv, one gradient more, and that of the column sums. */
 const keysTable: Table = {
-  cuda({ extent, terms, half, lean, turned, laden, full, wide }) {
+  cuda({ extent, terms, half, lean, turned, laden, wide }) {
     if (wide) {
       if (terms === 1) return blocks(32, 32, 8);
       // 32 keys spill at 128 channels, though not at 256.
-      // Among the turned, 16 queries hold at 256, save where every argument is given with operands of 16 bits: there they spill and 32 do not.
-      return turned
-        ? blocks(extent <= 128 || (half && full) ? 32 : 16, 16, 8)
-        : blocks(16, extent === 128 ? 16 : 32, 8);
+      return turned ? blocks(extent <= 128 ? 32 : 16, 16, 8) : blocks(16, extent === 128 ? 16 : 32, 8);
     }
     if (!half) {
       if (extent <= 64) return blocks(32, 64 / terms, 8);
@@ -151,9 +137,7 @@ export function traitsOf(problem: HeadProblem): Traits {
     lean: plain && head === headDim && value === valueDim,
     turned,
     laden: changes + Number(turned) >= 2,
-    full: changes + Number(turned) === 3,
     wide: problem.wideDropout ?? false,
-    pageSize: problem.pageSize ?? Infinity,
   };
 }
 
@@ -190,36 +174,6 @@ export function backwardDeltaConfiguration(problem: HeadProblem): BlockConfigura
 
 /** Block sizes of the kernel of dk and dv, and of the column sums. */
 export const backwardKeysConfiguration = (problem: HeadProblem) => keysTable[problem.backend](traitsOf(problem));
-
-/** A kernel's constants as far as they tell how full its registers are. */
-interface FilledBy {
-  readonly BLOCK_M: number;
-  readonly HEAD_DIM: number;
-  readonly PAD_HEAD: boolean;
-  readonly VALUE_DIM: number;
-  /** Of dropout: whether it counts in 64 bits. */
-  readonly WIDE_OFFSET?: boolean;
-}
-
-/**
- * The hint `residentWords` where the smallest tiles spill with as many words of kept operands in registers as is usual: turned operands of two terms with
- * everything else at once. What was measured with 96 (the default), 64 and 32 is in docs/cuda.md, "Spills". Undefined for all others.
- */
-export function residentWords(kernel: string, variant: Variant, constants: FilledBy): number | undefined {
-  const { terms, turned, changes } = traitsOfVariant(variant);
-  if (terms < 2 || !turned || changes === 0) return undefined;
-  const { BLOCK_M, HEAD_DIM, PAD_HEAD, VALUE_DIM, WIDE_OFFSET: wide = false } = constants;
-  const extent = Math.max(HEAD_DIM, VALUE_DIM);
-  // Without dropout (over pages, for example): tiles of 16 rows only.
-  if (kernel === "attention_forward") return extent > 128 && BLOCK_M === 16 ? 64 : undefined;
-  if (changes < 2) return undefined;
-  // Channels that are padded take masks beside their addresses.
-  if (extent <= 128)
-    return kernel === "attention_backward_keys" && extent === 128 && PAD_HEAD && !wide ? 64 : undefined;
-  if (kernel === "attention_backward_delta") return 32;
-  if (kernel === "attention_backward_keys") return wide ? 32 : 64;
-  return wide && ["attention_backward_queries", "attention_total"].includes(kernel) ? 64 : undefined;
-}
 
 /** The tile extent that holds `size` channels. */
 export const tileExtent = (size: number): number => Math.max(smallestExtent, nextPowerOfTwo(size));

@@ -10,7 +10,6 @@ import {
   type ParameterSpecs,
   tl,
 } from "../../dsl/index.ts";
-import { residentWords } from "./configuration.ts";
 import { dense } from "./dense.ts";
 import type { Context } from "./scores.ts";
 import { type BlockConstants, blockConstants, tensorNames, type Variant } from "./variant.ts";
@@ -49,10 +48,7 @@ export function attentionKernel<
       ...params,
     } as P & Common,
     grid: (p, c) => grid(p, c as never),
-    hints: (c) => {
-      const words = residentWords(name, variant, c);
-      return { numWarps: c.NUM_WARPS, ...(words !== undefined && { residentWords: words }) };
-    },
+    hints: ({ NUM_WARPS }) => ({ numWarps: NUM_WARPS }),
     body: (p, c) => body(p, { variant, p, c }, c as never),
   });
   return definition;

@@ -291,7 +291,6 @@ function launch({ check, queries, keys, own }: PagedCall, args: PagedArguments, 
     headDim,
     valueDim,
     ...traitsOfVariant(kernels.variant),
-    pageSize,
   };
   if (splits === 1 && !packed && fillsTiles(queriesEach)) {
     const blocks = forwardConfiguration(blocksFor, queriesEach);
