@@ -83,8 +83,11 @@ describe("dot in the emulator", () => {
   });
 });
 
-/** out = (a bᵀ)ᵀ a, as the gradients of attention have it: the second dot reads the first one's result along the axis that it holds in lanes. */
-function chainedKernel([m, n, k]: Shape): Kernel {
+/**
+ * out = (a bᵀ)ᵀ a, as the gradients of attention have it: the second dot reads the first one's result along the axis that it holds in lanes.
+ * Or out = (a bᵀ) b, as attention has it: along the other axis.
+ */
+function chainedKernel([m, n, k]: Shape, order: "gradient" | "forward"): Kernel {
   const rows = { ...tensor("f32", 2), facts: { unitStride: true, alignment: 16 } };
   return makeKernel({ a: rows, b: rows, out: rows }, (b, p) => {
     const zero = i32(b, 0);
@@ -94,24 +97,31 @@ function chainedKernel([m, n, k]: Shape): Kernel {
     const dot = (x: Value, y: Value, shape: number[]) =>
       b.value("dot", [x, y, b.constant(0, "f32", shape)], { precision: "ieee" });
     const left = load("a", [m, k]);
-    const first = dot(left, swap(load("b", [n, k])), [m, n]);
-    b.create("view_store", [p.out, dot(swap(first), left, [n, k]), zero, zero], { inBounds: [true, true] });
+    const right = load("b", [n, k]);
+    const first = dot(left, swap(right), [m, n]);
+    const second = order === "gradient" ? dot(swap(first), left, [n, k]) : dot(first, right, [m, k]);
+    b.create("view_store", [p.out, second, zero, zero], { inBounds: [true, true] });
   });
 }
 
 describe("a dot in f32 of another's result", () => {
   it.each([
-    [[32, 8, 64], 8],
-    [[64, 16, 64], 4],
-    [[32, 16, 128], 4],
-  ] as const)("%j in %i warps: no bank conflict", (shape, numWarps) => {
+    ["gradient", [32, 8, 64], 8],
+    ["gradient", [64, 16, 64], 4],
+    ["gradient", [32, 16, 128], 4],
+    ["forward", [16, 16, 128], 8],
+    ["forward", [16, 16, 64], 8],
+    ["forward", [32, 32, 64], 4],
+    ["forward", [64, 64, 64], 8],
+  ] as const)("%s %j in %i warps: no bank conflict", (order, shape, numWarps) => {
     const [m, n, k] = shape;
+    const rows = order === "gradient" ? n : m;
     const given = {
       a: { data: randomData("f32", m * k, 1, true), shape: [m, k] },
       b: { data: randomData("f32", n * k, 2, true), shape: [n, k] },
-      out: { data: new Float32Array(n * k), shape: [n, k] },
+      out: { data: new Float32Array(rows * k), shape: [rows, k] },
     };
-    const { expected, actual, report } = runBoth(chainedKernel(shape), { arguments: given }, { numWarps });
+    const { expected, actual, report } = runBoth(chainedKernel(shape, order), { arguments: given }, { numWarps });
     expect(actual.out).toEqual(expected.out);
     expect(withoutConflicts(report)).toBe(true);
   });

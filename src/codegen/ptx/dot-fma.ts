@@ -5,6 +5,7 @@
  */
 import { dotResult, type Operation } from "../../ir/index.ts";
 import {
+  BANK_CYCLE_BYTES,
   bankConflicts,
   LinearLayout,
   layoutOfReduce,
@@ -110,13 +111,11 @@ function factorOf(emitter: Emitter, name: string, tile: Tile, accumulators: Line
   const buffer = bufferFor(emitter, name, kind, tile.layout!);
   const byRows = swizzledShared({ shape, order: [rowAxis, depthAxis] });
   const byDepth = shape[depthAxis]! < CHUNK ? undefined : depthFastest(tile.layout!, rows, rowAxis);
-  const wavefrontsOfElement = (memory: LinearLayout): number => {
-    const width = sharedVectorWidth(tile.layout!, memory, { elementBytes: BYTES });
-    return bankConflicts(tile.layout!, memory, { elementBytes: BYTES, width }).wavefronts / width;
-  };
   const inVectors = vectorWidth(tile.layout!, depthAxis, { elementBytes: BYTES }) >= CHUNK;
   const memory =
-    byDepth && (inVectors || wavefrontsOfElement(byDepth) < wavefrontsOfElement(byRows)) ? byDepth : byRows;
+    byDepth && (inVectors || writerWavefronts(tile.layout!, byDepth) < writerWavefronts(tile.layout!, byRows))
+      ? byDepth
+      : byRows;
   writeShared(emitter, tile, memory, buffer);
   if (memory === byRows) {
     const width = vectorWidth(rows, 0, { elementBytes: BYTES });
@@ -128,12 +127,36 @@ function factorOf(emitter: Emitter, name: string, tile: Tile, accumulators: Line
   return depthsFirst(emitter, kind, buffer, rowOf, memory, rowAxis, access);
 }
 
-/** Shared memory with k fastest. Neighbouring lanes read rows that are as far apart as one thread holds of them. */
-function depthFastest({ shape }: LinearLayout, rows: LinearLayout, rowAxis: 0 | 1): LinearLayout {
+/** What writing takes of a warp, for each element of a lane. */
+function writerWavefronts(writer: LinearLayout, memory: LinearLayout): number {
+  const width = sharedVectorWidth(writer, memory, { elementBytes: BYTES });
+  return bankConflicts(writer, memory, { elementBytes: BYTES, width }).wavefronts / width;
+}
+
+/**
+ * Shared memory with k fastest. Neighbouring lanes read rows that are as far apart as one thread holds of them: those exchange pieces of a
+ * row. A piece is a chunk, or longer where lanes that write hold several rows and more than a chunk of each: then both would meet in the
+ * banks that short pieces go to.
+ */
+function depthFastest(writer: LinearLayout, rows: LinearLayout, rowAxis: 0 | 1): LinearLayout {
+  const { shape } = writer;
   const depthAxis = 1 - rowAxis;
+  const depth = shape[depthAxis]!;
   const perPhase = vectorWidth(rows, 0, { elementBytes: BYTES, maxBytes: 64 });
-  const maxPhase = Math.min(8, shape[depthAxis]! / CHUNK, Math.max(1, shape[rowAxis]! / perPhase));
-  return swizzledShared({ shape, order: [depthAxis, rowAxis], vec: CHUNK, perPhase, maxPhase });
+  const ofPieces = (vec: number): LinearLayout => {
+    const maxPhase = Math.min(8, depth / vec, Math.max(1, shape[rowAxis]! / perPhase));
+    return swizzledShared({ shape, order: [depthAxis, rowAxis], vec, perPhase, maxPhase });
+  };
+  const reads = rows.sizeOf(REGISTER) * (depth / CHUNK);
+  const wavefronts = (memory: LinearLayout): number =>
+    writer.sizeOf(REGISTER) * writerWavefronts(writer, memory) +
+    reads * bankConflicts(firstChunk(rows, memory, rowAxis), memory, { elementBytes: BYTES, width: CHUNK }).wavefronts;
+  let best = ofPieces(CHUNK);
+  for (let vec = 2 * CHUNK; vec < Math.min(depth, BANK_CYCLE_BYTES / BYTES); vec *= 2) {
+    const memory = ofPieces(vec);
+    if (wavefronts(memory) < wavefronts(best)) best = memory;
+  }
+  return best;
 }
 
 /** What a thread reads of the first chunk, as a layout of the operand: registers are (row, k in the chunk). */
