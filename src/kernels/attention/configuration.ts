@@ -164,7 +164,7 @@ export const backwardQueriesConfiguration = (problem: HeadProblem) => queriesTab
 
 /**
  * Block sizes of the kernel that corrects delta. Few rows, since a block with one row that sees few keys is computed whole; few keys, since each of its
- * tiles has the products of all terms. As that of dq it spills where two terms are turned at D = 256, with every variant at once: 20 bytes.
+ * tiles has the products of all terms. As that of dq it spills where two terms are turned at D = 256, with every variant at once (docs/cuda.md).
  */
 export function backwardDeltaConfiguration(problem: HeadProblem): BlockConfiguration {
   const { BLOCK_M, BLOCK_N, ...others } = backwardQueriesConfiguration(problem);
