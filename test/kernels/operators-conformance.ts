@@ -153,6 +153,13 @@ export function describeOperators(title: string, device: () => Device): void {
         return t >= 4 && t < 7 ? from[((t - 4) * 2 + h) * 24 + d]! : 0;
       });
       expect(copied).toEqual(Float32Array.from(expected));
+
+      // Rows and columns of several programs.
+      const [long, width] = [40, 200];
+      const wide = randomValues("f16", long * width, 5);
+      const to = device().zeros([1, 1, long, width], "f32");
+      copy({ from: tensor(wide, [1, 1, long, width], "f16"), to });
+      expect(await to.read()).toEqual(wide);
     });
 
     // In the PTX emulator a failed assertion traps.

@@ -18,12 +18,17 @@ export const copyKernel = kernel({
   name: "copy",
   constants: { BLOCK: 32, WIDTH: 64 },
   params: { from: tl.tensor("S", 4), to: tl.tensor("T", 4) },
-  grid: (p, { BLOCK }) => [tl.cdiv(p.from.shape(2), BLOCK), p.from.shape(1), p.from.shape(0)],
+  grid: (p, { BLOCK, WIDTH }) => [
+    tl.cdiv(p.from.shape(2), BLOCK).mul(tl.cdiv(p.from.shape(3), WIDTH)),
+    p.from.shape(1),
+    p.from.shape(0),
+  ],
   body(p, { BLOCK, WIDTH }) {
-    const row = tl.programId(0).mul(BLOCK);
-    const [head, batch] = [tl.programId(1), tl.programId(2)];
-    const tile = p.from.at(batch, head).load([row, 0], [BLOCK, WIDTH]);
-    p.to.at(batch, head).store([row, 0], tile.to(p.to.dtype));
+    const [block, head, batch] = [tl.programId(0), tl.programId(1), tl.programId(2)];
+    const blocksAcross = tl.cdiv(p.from.shape(3), WIDTH);
+    const [row, column] = [block.div(blocksAcross).mul(BLOCK), block.rem(blocksAcross).mul(WIDTH)];
+    const tile = p.from.at(batch, head).load([row, column], [BLOCK, WIDTH]);
+    p.to.at(batch, head).store([row, column], tile.to(p.to.dtype));
   },
 });
 

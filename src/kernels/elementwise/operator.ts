@@ -23,6 +23,9 @@ export function add(args: AddArguments): Tensor {
   return out;
 }
 
+/** Of longer rows several programs copy a part each, so that a thread holds few elements. */
+const MAX_WIDTH = 128;
+
 export interface CopyArguments {
   /** [B, H, T, D], f16, bf16 or f32; any strides. */
   readonly from: Tensor;
@@ -36,7 +39,7 @@ export function copy(args: CopyArguments): Tensor {
   const { from, to } = args;
   check.tensor("from", from, ["B", "H", "T", "D"], floatDTypes);
   check.tensor("to", to, ["B", "H", "T", "D"], floatDTypes);
-  if (to.size > 0)
-    check.device.launch(copyKernel, { from, to }, { constants: { WIDTH: nextPowerOfTwo(from.shape[3]!) } });
+  const WIDTH = Math.min(MAX_WIDTH, nextPowerOfTwo(from.shape[3]!));
+  if (to.size > 0) check.device.launch(copyKernel, { from, to }, { constants: { WIDTH } });
   return to;
 }
