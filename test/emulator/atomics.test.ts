@@ -78,7 +78,7 @@ describe("atomics of nvcc", () => {
   it("every operation in shared memory", () => {
     const given = Int32Array.from({ length: 64 }, (_, i) => Math.imul(i + 1, 2654435761) >> 3);
     const out = new Int32Array(10);
-    launchFixture("atomics", "in_shared", { threads: 64 }, out, given);
+    const { sharedAccesses } = launchFixture("atomics", "in_shared", { threads: 64 }, out, given);
     const tickets = out[7]!;
     expect([...out.subarray(0, 7)]).toEqual([
       given.reduce((a, b) => (a + b) | 0),
@@ -92,6 +92,11 @@ describe("atomics of nvcc", () => {
     expect(tickets).toBeGreaterThan(0);
     expect(tickets).toBeLessThanOrEqual(64);
     expect([...out.subarray(8)]).toEqual([32, 5 + 2 * 64]);
+    // All lanes update one word, in turn: 2 warps, a request each for 4 bytes and two for 8.
+    const atomics = sharedAccesses.filter(({ instruction }) => instruction.startsWith("atom.shared"));
+    expect(atomics.length).toBeGreaterThan(8);
+    for (const { instruction, accesses, wavefronts } of atomics)
+      expect([accesses, wavefronts]).toEqual([instruction.includes("64") ? 4 : 2, 64]);
   });
 
   it("a lock: plain data behind it is neither lost nor a race", () => {

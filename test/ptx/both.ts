@@ -16,7 +16,7 @@ export interface LaunchResult {
   readonly conflicts: readonly Conflict[];
   /** What the package's emulator warned of when the module was loaded. */
   readonly warnings: readonly string[];
-  /** Requests to shared memory, and the wavefronts that they took. */
+  /** Requests to shared memory, and the wavefronts that they took; without atomics, which ptxemu does not count. */
   readonly accesses: number;
   readonly wavefronts: number;
   /** By ptxemu, where it is built. */
@@ -61,7 +61,8 @@ export function runInBoth(compiled: CompiledKernel, launch: PtxLaunch): LaunchRe
   const second = copied(launch.arguments);
   const { instructions, sharedAccesses, warnings } = runEmulated(compiled, launch);
   const inLoop = linesOfLoops(compiled.source);
-  const sum = (of: (count: (typeof sharedAccesses)[number]) => number) => sharedAccesses.reduce((n, x) => n + of(x), 0);
+  const plain = sharedAccesses.filter(({ instruction }) => !/^(@!?\S+ +)?(atom|red)\./.test(instruction));
+  const sum = (of: (count: (typeof plain)[number]) => number) => plain.reduce((n, x) => n + of(x), 0);
   return {
     kernel: compiled.metadata.name,
     instructions,

@@ -1,6 +1,7 @@
 /**
  * @file What accesses to memory cost. Shared memory has 32 banks of one word: a request serves 32 lanes of up to 4 bytes, 16 of 8 or 8 of
- * 16, and takes as many wavefronts as the fullest bank has different words. Global memory is moved in sectors of 32 bytes.
+ * 16, and takes as many wavefronts as the fullest bank has different words; of atomics, as it has updates, for those of one word are serialised
+ * (CUDA Programming Guide, "Hardware Implementation"). Global memory is moved in sectors of 32 bytes.
  */
 import { LANES } from "./registers.ts";
 
@@ -19,8 +20,14 @@ export interface AccessCount {
   actual: number;
 }
 
-/** Adds an access of `bytes` bytes by each lane of `mask`, at offsets into shared memory. */
-export function countWavefronts(count: AccessCount, mask: number, offsets: Int32Array, bytes: number): void {
+/** Adds an access of `bytes` bytes by each lane of `mask`, at offsets into shared memory; `updates`: an atomic. */
+export function countWavefronts(
+  count: AccessCount,
+  mask: number,
+  offsets: Int32Array,
+  bytes: number,
+  updates = false,
+): void {
   // Banks as wide as the access: a lane has one unit in one bank, and a request serves as many lanes as there are banks.
   const shift = bytes <= 4 ? 2 : bytes === 8 ? 3 : 4;
   const banks = (BANKS * 4) >> shift;
@@ -32,7 +39,7 @@ export function countWavefronts(count: AccessCount, mask: number, offsets: Int32
       const unit = offsets[lane]! >> shift;
       const bank = unit & (banks - 1);
       const depth = depths[bank]!;
-      let at = 0;
+      let at = updates ? depth : 0;
       while (at < depth && units[bank * LANES + at] !== unit) at++;
       if (at < depth) continue;
       units[bank * LANES + depth] = unit;

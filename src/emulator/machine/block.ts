@@ -184,9 +184,9 @@ export class Block {
     return one.fault("PTX_DEADLOCK", `no warp of the block can go on: ${waiting.join(", ")}${gone}`);
   }
 
-  /** Counts an access to shared memory by the current instruction of `warp`. */
-  countBanks(warp: Warp, mask: number, offsets: Int32Array, bytes: number): void {
-    if (this.launch.check) countWavefronts(countOf(this.sharedCounts, warp.step), mask, offsets, bytes);
+  /** Counts an access to shared memory by the current instruction of `warp`; `updates`: an atomic. */
+  countBanks(warp: Warp, mask: number, offsets: Int32Array, bytes: number, updates = false): void {
+    if (this.launch.check) countWavefronts(countOf(this.sharedCounts, warp.step), mask, offsets, bytes, updates);
   }
 
   /** Counts an access to global memory by the current instruction of `warp`. */

@@ -26,6 +26,7 @@ export type Locate = (warp: Warp, mask: number) => Region | undefined;
 export interface Access {
   readonly locate: Locate;
   readonly space: AccessSpace;
+  readonly intent: Intent;
   /** Bytes that each lane touches. */
   readonly bytes: number;
   /** Whether a region is shared memory, or global memory (in which constants lie). */
@@ -52,6 +53,7 @@ export function access(decoder: Decoder, index: number, space: AccessSpace, byte
   return {
     locate: locators[actual](),
     space: actual,
+    intent,
     bytes,
     isShared: (warp, region) => actual === "shared" || (actual === "generic" && region === warp.block.shared),
     isGlobal: ({ local, block }, region) =>

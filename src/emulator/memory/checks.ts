@@ -45,7 +45,7 @@ export function noteWrite(
     if (block.shadow === undefined) return undefined;
     for (let lane = 0; lane < LANES; lane++)
       if ((mask >>> lane) & 1) block.shadow.write(warp, lane, offsets[lane]!, bytes, strength);
-    block.countBanks(warp, mask, offsets, bytes);
+    block.countBanks(warp, mask, offsets, bytes, access.intent === "atomic");
   } else if (access.isGlobal(warp, region)) {
     block.countSectors(warp, mask, offsets, bytes);
     return block.races?.write(warp, region, mask, offsets, bytes, strength);
