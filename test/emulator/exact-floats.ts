@@ -164,6 +164,10 @@ export function extreme(of: "min" | "max", a: Value, b: Value, propagate: boolea
   return (of === "min") === order < 0 ? a : b;
 }
 
+/** Subnormal numbers of the format count as zeros. */
+export const flush = (a: Value, { bias }: Format): Value =>
+  a && !isInfinite(a) && a.top << BigInt(bias - 1) < a.bottom ? { ...a, top: 0n, bottom: 1n } : a;
+
 /** In [0, 1]; 0 of what is not a number. */
 export function saturate(a: Value): Value {
   if (a === undefined || a.negative || isZero(a)) return zero(false);

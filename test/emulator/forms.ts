@@ -2,6 +2,7 @@
  * @file Fixtures that give an instruction after the other: their sources say which, the test what each must give.
  */
 import { readFileSync } from "node:fs";
+import { readFixture } from "./fixture.ts";
 
 /** The instructions in quotes in the body of kernel `entry` of `fixtures/<file>.cu`, in order. */
 export function formsOf(file: string, entry: string): string[] {
@@ -10,6 +11,15 @@ export function formsOf(file: string, entry: string): string[] {
   if (start < 0) throw new Error(`${file}.cu has no kernel ${entry}`);
   const body = source.slice(start, source.indexOf("\n}", start));
   return [...body.matchAll(/\b[A-Z]\w*\("([^"]+)"\)/g)].map(([, form]) => form!);
+}
+
+/** The first instruction of each piece of assembly in entry `entry` of `fixtures/<file>.ptx`, in order. */
+export function assembledForms(file: string, entry: string): string[] {
+  const text = readFixture(file);
+  const start = text.indexOf(`.entry ${entry}(`);
+  if (start < 0) throw new Error(`${file}.ptx has no entry ${entry}`);
+  const body = text.slice(start, text.indexOf("\n}", start));
+  return [...body.matchAll(/begin inline asm\s+(\S+)/g)].map(([, form]) => form!);
 }
 
 /** Every pair of the given values, then every third thread's: three operands of `threads` values. */

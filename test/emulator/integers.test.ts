@@ -47,8 +47,7 @@ function expected(form: string, operands: Operands): bigint {
   const type = modifiers.at(-1)!;
   const bits = Number(type.slice(1));
   const signed = type.startsWith("s");
-  const number = (a: bigint, width = bits): bigint =>
-    signed ? BigInt.asIntN(width, a) : BigInt.asUintN(width, a);
+  const number = (a: bigint, width = bits): bigint => (signed ? BigInt.asIntN(width, a) : BigInt.asUintN(width, a));
   const [x, y, z] = operands.map((a) => number(a)) as [bigint, bigint, bigint];
   const [plainX, plainY, plainZ] = operands;
   const divisor = BigInt.asUintN(bits, y + 1n) < 2n ? 7n : y;
@@ -176,7 +175,8 @@ function wrong(
       const width = /^(popc|clz|bfind)|^cvt\.[us]32/.test(form) ? 32 : bits;
       const want = BigInt.asUintN(width, reference(form, of));
       const got = BigInt(results[row * threads + i]!);
-      if (got !== want) return [`${form}(${of.map((a) => a.toString(16))}) = ${got.toString(16)}, not ${want.toString(16)}`];
+      if (got !== want)
+        return [`${form}(${of.map((a) => a.toString(16))}) = ${got.toString(16)}, not ${want.toString(16)}`];
     }
     return [];
   });

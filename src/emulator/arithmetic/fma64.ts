@@ -14,8 +14,9 @@ function split(value: number): { significand: bigint; exponent: number } {
 }
 
 export function fma64(a: number, b: number, c: number): number {
-  const plain = a * b + c;
-  if (!Number.isFinite(a) || !Number.isFinite(b) || !Number.isFinite(c) || a === 0 || b === 0) return plain;
+  if (!Number.isFinite(a) || !Number.isFinite(b) || a === 0 || b === 0) return a * b + c;
+  // Whatever the product, which may be beyond the doubles.
+  if (!Number.isFinite(c)) return c;
   const [x, y, z] = [split(a), split(b), split(c)];
   const product = x.significand * y.significand;
   const exponent = x.exponent + y.exponent;

@@ -21,14 +21,28 @@ export function sumError(a: number, b: number, sum: number): number {
 export function roundToOdd(sum: number, error: number): number {
   if (error === 0 || !Number.isFinite(sum)) return sum;
   float64[0] = sum;
-  if ((words64[0]! & 1) === 1) return sum;
-  // One step away from zero if the error has the sign of the sum, else towards it: from an even to an odd last bit.
-  if (error > 0 === sum > 0) words64[0]! |= 1;
-  else {
+  // From an even to an odd last bit.
+  return (words64[0]! & 1) === 1 ? sum : next64(sum, error > 0);
+}
+
+/** The double next to a `value` that is neither zero nor infinite, upwards or downwards. */
+function next64(value: number, up: boolean): number {
+  float64[0] = value;
+  if (up === value > 0) {
+    words64[0]!++;
+    if (words64[0] === 0) words64[1]!++;
+  } else {
     if (words64[0] === 0) words64[1]!--;
     words64[0]!--;
   }
   return float64[0]!;
+}
+
+/** `sum + error`, where `error` is at most half an ulp of `sum`, which is not infinite, rounded to a double in a direction. */
+export function direct64(sum: number, error: number, mode: RoundingMode): number {
+  if (mode === "rn" || error === 0) return sum;
+  const up = mode === "rp" || (mode === "rz" && sum < 0);
+  return up === error > 0 ? next64(sum, up) : sum;
 }
 
 /** a · b + c with one rounding, for a, b and c that are f32 (or shorter). Returned as the double that holds the f32. */

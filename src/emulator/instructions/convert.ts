@@ -1,9 +1,17 @@
 /**
  * @file cvt: between all number types. Values go through doubles, which hold all of them but 64-bit integers exactly; those are rounded
- * to odd, so that the one rounding that follows is right.
+ * to odd, so that the one rounding that follows is right, or at once where doubles are wanted.
  */
 import { roundToTf32, shortFormats } from "../arithmetic/formats.ts";
-import { direct32, flush32, type RoundingMode, roundToOdd, saturate, sumError } from "../arithmetic/rounding.ts";
+import {
+  direct32,
+  direct64,
+  flush32,
+  type RoundingMode,
+  roundToOdd,
+  saturate,
+  sumError,
+} from "../arithmetic/rounding.ts";
 import { LANES, type Registers } from "../machine/registers.ts";
 import type { Operation } from "../machine/step.ts";
 import { type PtxType, ptxTypes } from "../syntax/index.ts";
@@ -38,7 +46,7 @@ export function convert(decoder: Decoder): Operation {
 
   if (to.kind !== "float" && from.kind !== "float")
     return writing(target, targetBits, integerToInteger(to, from, source, sourceBits, targetBits, clamp));
-  const read = reader(from, source, sourceBits, flush);
+  const read = reader(from, source, sourceBits, flush, to.name === "f64" ? mode : undefined);
   if (to.kind !== "float") {
     const round =
       integralRounding[integral ?? ""] ??
@@ -59,8 +67,14 @@ export function convert(decoder: Decoder): Operation {
   });
 }
 
-/** Values as numbers; 64-bit integers rounded to odd. */
-function reader(type: PtxType, row: number, registerBits: number, flush: boolean): Read {
+/** Values as numbers; 64-bit integers rounded as `mode` says, to odd without it. */
+function reader(
+  type: PtxType,
+  row: number,
+  registerBits: number,
+  flush: boolean,
+  mode: RoundingMode | undefined,
+): Read {
   const stride = registerBits === 64 ? 2 : 1;
   switch (type.name) {
     case "f16":
@@ -78,7 +92,8 @@ function reader(type: PtxType, row: number, registerBits: number, flush: boolean
       return ({ i, u }, lane) => {
         const high = (signed ? i : u)[row + 2 * lane + 1]! * 4294967296;
         const low = u[row + 2 * lane]!;
-        return roundToOdd(high + low, sumError(high, low, high + low));
+        const error = sumError(high, low, high + low);
+        return mode ? direct64(high + low, error, mode) : roundToOdd(high + low, error);
       };
     }
     default: {

@@ -90,7 +90,8 @@ const addScalar =
   (a, b) => {
     const sum = a + b;
     if (mode === "rn") return sum;
-    if (sum === 0 && mode === "rm" && !(a === 0 && b === 0)) return -0; // x − x
+    // x − x, and zeros of different signs.
+    if (sum === 0 && mode === "rm" && !(Object.is(a, 0) && Object.is(b, 0))) return -0;
     const nearest = Math.fround(sum);
     return direct32(nearest, Number.isFinite(nearest) ? sum - nearest + sumError(a, b, sum) : sum - nearest, mode);
   };
@@ -117,13 +118,10 @@ const arithmetic: Readonly<Record<string, Rounded>> = {
   fma: {
     operands: 3,
     nearest: (a, b, c) => fusedFill(a!, b!, c!),
-    scalar: (mode) => (a, b, c) => {
-      if (mode === "rn") return fma32(a, b, c);
-      const product = a * b;
-      const sum = product + c;
-      const nearest = Math.fround(sum);
-      const lost = Number.isFinite(nearest) ? sumError(product, c, sum) : 0;
-      return direct32(nearest, sum - nearest + lost, mode);
+    scalar: (mode) => {
+      const add = addScalar(mode);
+      // The double product is exact.
+      return mode === "rn" ? fma32 : (a, b, c) => add(a * b, c, 0);
     },
   },
   div: {
