@@ -1,6 +1,7 @@
 /** Exchange within warps and barriers that reduce, in kernels that nvcc compiled, against the same over arrays of lanes. */
 import { describe, expect, it } from "vitest";
 import { launchFixture } from "./fixture.ts";
+import { formsOf } from "./forms.ts";
 
 const lanes = Array.from({ length: 32 }, (_, lane) => lane);
 /** Repeats, both signs, both parities and no order. */
@@ -55,6 +56,32 @@ describe("warps of nvcc", () => {
       });
       expect(rows(out, 6)).toEqual(expected);
     }
+  });
+
+  it("redux of all lanes, and of odd and even ones apart", () => {
+    const forms = formsOf("warps", "redux");
+    expect(forms.length).toBe(9);
+    const out = new Uint32Array(forms.length * 64);
+    launchFixture("warps", "redux", { threads: 32 }, out, given);
+    const operations: Readonly<Record<string, (a: number, b: number) => number>> = {
+      add: (a, b) => a + b,
+      min: (a, b) => Math.min(a, b),
+      max: (a, b) => Math.max(a, b),
+      and: (a, b) => a & b,
+      or: (a, b) => a | b,
+      xor: (a, b) => a ^ b,
+    };
+    forms.forEach((form, row) => {
+      const [operation, type] = form.split(".").slice(-2) as [string, string];
+      const values = lanes.map((lane) => (type === "u32" ? at(lane) >>> 0 : at(lane)));
+      const over = (some: (lane: number) => boolean): number =>
+        values.filter((_, lane) => some(lane)).reduce(operations[operation]!) >>> 0;
+      expect([form, ...out.subarray(row * 64, row * 64 + 64)]).toEqual([
+        form,
+        ...lanes.map(() => over(() => true)),
+        ...lanes.map((lane) => over((other) => other % 2 === lane % 2)),
+      ]);
+    });
   });
 
   it("reductions and tiles of cooperative groups", () => {
