@@ -157,12 +157,21 @@ export const elementwise = (opcode: Opcode, operands: readonly Operand[], what: 
 export const compare = (predicate: ComparePredicate, a: Operand, b: Operand): Value =>
   emit("compare", unify([a, b], predicate), { predicate });
 
-/** A function that is computed in f32 only. */
-export function transcendental(opcode: Opcode, x: Value): Value {
-  const type = tileTypeOf(x, opcode);
+function requireF32(x: Value, what: string): Value {
+  const type = tileTypeOf(x, what);
   if (type.dtype !== "f32")
-    fail("DTYPE", `${opcode} is computed in f32, got ${typeToString(type)}: convert first, .to("f32")`);
-  return emit(opcode, [x]);
+    fail("DTYPE", `${what} is computed in f32, got ${typeToString(type)}: convert first, .to("f32")`);
+  return x;
+}
+
+/** A function that is computed in f32 only. */
+export const transcendental = (opcode: Opcode, x: Value): Value => emit(opcode, [requireF32(x, opcode)]);
+
+/** a times the reciprocal of b, which is taken before b is repeated: once a row where it is one number a row. */
+export function fastQuotient(a: Operand, b: Operand): Value {
+  for (const operand of [a, b]) if (!isPlain(operand)) requireF32(operand, "fdiv");
+  const reciprocal = isPlain(b) ? Math.fround(1 / Number(b)) : emit("reciprocal", [b]);
+  return a === 1 && !isPlain(reciprocal) ? reciprocal : elementwise("mul", [a, reciprocal], "fdiv");
 }
 
 /** `where(condition, a, b)`: all three broadcast. */

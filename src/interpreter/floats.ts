@@ -29,6 +29,9 @@ export const floatUnary: Readonly<Record<string, (out: Floats, x: Floats) => voi
   rsqrt(out, x) {
     for (let i = 0; i < out.length; i++) out[i] = 1 / Math.sqrt(x[i]!);
   },
+  reciprocal(out, x) {
+    for (let i = 0; i < out.length; i++) out[i] = 1 / x[i]!;
+  },
   exp(out, x) {
     for (let i = 0; i < out.length; i++) out[i] = Math.exp(x[i]!);
   },

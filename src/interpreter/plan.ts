@@ -47,6 +47,7 @@ const plans: Readonly<Record<Exclude<Opcode, "loop" | "if" | "yield">, Plan>> = 
   ceil: unary,
   sqrt: unary,
   rsqrt: unary,
+  reciprocal: unary,
   exp: unary,
   exp2: unary,
   log: unary,

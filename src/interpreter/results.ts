@@ -34,6 +34,7 @@ const makesInfinity: ReadonlySet<Opcode> = new Set<Opcode>([
   "div",
   "fma",
   "rsqrt",
+  "reciprocal",
   "exp",
   "exp2",
   "cast",

@@ -55,6 +55,12 @@ describe("messages", () => {
       () => any(tl.zeros([4], "f16")).exp2(),
     ],
     [
+      "a fast division of f16, by a number too",
+      "DTYPE",
+      /fdiv is computed in f32, got tile<4xf16>: convert first, \.to\("f32"\)/,
+      () => any(tl.zeros([4], "f16")).fdiv(2),
+    ],
+    [
       "a sum of bf16",
       "DTYPE",
       /sum works on f32, i32, u32 and i64, got tile<4xbf16>/,

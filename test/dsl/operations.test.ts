@@ -79,6 +79,27 @@ describe("elementwise operations", () => {
       expect(textOf(() => void tl[name](tl.zeros([4], "f32")))).toBe(textOf(() => void tl.zeros([4], "f32")[name]()));
   });
 
+  it("divide fast by a reciprocal, taken before it is repeated", () => {
+    expect(
+      textOf((p) => {
+        const x = tl.full([4, 8], 3, "f32");
+        x.fdiv(tl.max(x, 1).perRow());
+        tl.fdiv(1, p.scale);
+        x.fdiv(8);
+      }),
+    ).toBe(text`
+      %0 = constant 3 : tile<4x8xf32>
+      %1 = reduce %0 {axis = 1, kind = "max"} : tile<4xf32>
+      %2 = expand_dims %1 {axis = 1} : tile<4x1xf32>
+      %3 = reciprocal %2 : tile<4x1xf32>
+      %4 = broadcast %3 : tile<4x8xf32>
+      %5 = mul %0, %4 : tile<4x8xf32>
+      %6 = reciprocal %scale : f32
+      %7 = constant 0.125 : tile<4x8xf32>
+      %8 = mul %0, %7 : tile<4x8xf32>
+    `);
+  });
+
   it("cast only where the dtype changes", () => {
     expect(textOf(() => void tl.zeros([4], "f32").to("f32"))).toBe("%0 = constant 0 : tile<4xf32>");
     expect(textOf(() => void tl.zeros([4], "f32").to("bf16"))).toContain("cast %0 : tile<4xbf16>");

@@ -29,6 +29,7 @@ export const elementwiseCases = {
   ceil: [on("ceil", "f32", [1.5, -1.5, 0.25, -inf], [2, -1, 1, -inf]), on("ceil", "f16", [2.5, 0.5], [3, 1])],
   sqrt: [transcendental("sqrt", [2, 9, 0, 2 ** -126], [Math.SQRT2, 3, 0, 2 ** -63])],
   rsqrt: [transcendental("rsqrt", [2, 4, 0, inf], [Math.SQRT1_2, 0.5, inf, 0])],
+  reciprocal: [transcendental("reciprocal", [3, -8, 0, inf], [1 / 3, -0.125, inf, 0])],
   exp: [transcendental("exp", [1, -inf, 89, -1], [Math.E, 0, inf, 0.36787944117144233])],
   exp2: [transcendental("exp2", [0.5, -inf, -149, 128], [Math.SQRT2, 0, 2 ** -149, inf])],
   log: [transcendental("log", [2, 0, 1, inf], [Math.LN2, -inf, 0, inf])],

@@ -163,7 +163,7 @@ describe("arithmetic", () => {
     ]);
   for (const opcode of ["floor", "ceil"] as const)
     rules(opcode, [["tile<4xbf16>", none, "tile<4xbf16>"]], [["i32", none, "DTYPE"]]);
-  for (const opcode of ["sqrt", "rsqrt", "exp", "exp2", "log", "log2", "sin", "cos", "tanh"] as const)
+  for (const opcode of ["sqrt", "rsqrt", "reciprocal", "exp", "exp2", "log", "log2", "sin", "cos", "tanh"] as const)
     rules(opcode, [["tile<4xf32>", none, "tile<4xf32>"]], [["tile<4xf16>", none, "DTYPE"]]);
   rules("not", [["bool", none, "bool"]], [["f32", none, "DTYPE"]]);
   for (const opcode of ["add", "sub", "mul", "div", "rem", "min", "max"] as const)

@@ -4,6 +4,7 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { attention } from "../../src/kernels/index.ts";
 import type { Device } from "../../src/runtime/index.ts";
 import { decodeCases, make, randomCases, titleOf, type VariantCase, variantCases } from "./attention-variants-cases.ts";
 import { argumentsOf, errorShares, inputsOf, read, runOperators } from "./attention-variants-errors.ts";
@@ -34,6 +35,28 @@ export function describeAttentionVariants(
 
   it(`random variants on ${title}`, async () => {
     await fc.assert(fc.asyncProperty(randomCases, expectRight), { numRuns: randomRuns, seed: 4 });
+  });
+
+  // Of one key lse is the logit. Both forms of the cap (withSoftcap), which change over beyond 50.
+  it.each([3, 50, 51, 10_000])(`caps logits of every size at %d on ${title}`, async (cap) => {
+    const [count, scale] = [64, 0.3];
+    const products = Float32Array.from({ length: count }, (_, i) => (-1) ** i * cap * 10 ** (i / 12 - 4));
+    const [q, k] = [new Float32Array(count * 16), new Float32Array(16)];
+    products.forEach((x, m) => {
+      q[16 * m] = x;
+    });
+    k[0] = 1;
+    const tensor = (data: Float32Array, rows: number) =>
+      device().tensor(data, { shape: [1, 1, rows, 16], dtype: "f32" });
+    const operands = { q: tensor(q, count), k: tensor(k, 1), v: tensor(k, 1) };
+    const { lse } = attention({ ...operands, scale, softcap: cap, returnLse: true });
+    const wrong = Array.from(await read(lse!)).flatMap((got, m) => {
+      const want = cap * Math.tanh((products[m]! * Math.fround(scale)) / cap);
+      // c · tanh(x / c) in f32 rounds four times; lse is the logit times log2(e) and back, with two rounded constants.
+      const naive = 8 * 2 ** -24 * Math.abs(want);
+      return Math.abs(got - want) <= 2 * naive + 1e-5 ? [] : [{ product: products[m], got, want }];
+    });
+    expect(wrong).toEqual([]);
   });
 
   if (!details) return;

@@ -121,7 +121,7 @@ export function describePagedVariants(title: string, device: () => Device, { ran
         expect(() => pagedAttention({ ...args, ...change })).toThrow(message);
       wrong({ window: [1] }, /pagedAttention: "window" must be \[left, right\]/);
       wrong({ sinkTokens: 4 }, /"sinkTokens" are those that a "window" would hide/);
-      wrong({ softcap: 0 }, /"softcap" must be a finite number above 0/);
+      wrong({ softcap: 0 }, /"softcap" must be a finite number of at least .*, got 0/);
       wrong({ sinks: device().zeros([5], "f32") }, /"sinks" has shape \[5\], but must be \[Hq\]/);
       wrong({ alibiSlopes: device().zeros([6], "f16") }, /"alibiSlopes" is f16, but must be f32/);
       wrong({ prefixLengths: integers(1, 2), causal: false }, /"prefixLengths" .* needs "causal": true/);

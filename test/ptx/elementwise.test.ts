@@ -124,6 +124,7 @@ function kernelOf(dtype: DType, list: readonly Application[]): Kernel {
 /** Of functions that the hardware approximates: largest error in units of the last place, for results that are not tiny. */
 const approximate: Readonly<Record<string, number>> = {
   rsqrt: 2,
+  reciprocal: 1,
   exp: 3,
   exp2: 3,
   log: 3,

@@ -15,7 +15,7 @@ function unary(values: RandomValues, x: Item): void {
   const opcodes: Opcode[] =
     dtype === "bool" ? ["not"] : isFloat(dtype) ? ["neg", "abs", "floor", "ceil"] : ["neg", "abs", "not"];
   if (dtype === "f32" && !values.exact)
-    opcodes.push("sqrt", "rsqrt", "exp", "exp2", "log", "log2", "sin", "cos", "tanh");
+    opcodes.push("sqrt", "rsqrt", "reciprocal", "exp", "exp2", "log", "log2", "sin", "cos", "tanh");
   values.push(b.value(tape.pick(opcodes), [x.value]), isFloat(dtype) ? x.bound : Infinity);
 }
 

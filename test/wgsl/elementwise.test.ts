@@ -89,6 +89,9 @@ function tolerance({ opcode }: Case, dtype: DType): (expected: number) => number
       return (expected) => 5 * ulp(expected, 23);
     case "tanh":
       return () => 2 ** -20;
+    case "reciprocal":
+      // Of a number beyond 2^126 it is denormal, and may be 0.
+      return (expected) => Math.max(2.5 * ulp(expected, 23), 2 ** -126);
     case "div":
       return (expected) => (dtype === "f32" ? 2.5 : 1) * ulp(expected, own);
     case "fma":

@@ -130,6 +130,7 @@ const floatInstructions: Readonly<Record<string, string>> = {
   ceil: "cvt.rpi.f32.f32",
   sqrt: "sqrt.rn.f32",
   rsqrt: "rsqrt.approx.f32",
+  reciprocal: "rcp.approx.ftz.f32",
   exp2: "ex2.approx.ftz.f32",
   div: "div.rn.f32",
   min: "min.f32",

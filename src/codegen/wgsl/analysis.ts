@@ -47,6 +47,7 @@ const ownCost: Readonly<Record<string, number>> = {
   rem: 5,
   sqrt: 6,
   rsqrt: 6,
+  reciprocal: 4,
   exp: 8,
   exp2: 8,
   log: 8,

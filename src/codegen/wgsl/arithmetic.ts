@@ -114,6 +114,8 @@ function arithmetic(opcode: string, type: TileType, operands: readonly Expr[], l
       return call(library.use("u32_mul_high"), a, b);
     case "fma":
       return call("fma", ...operands);
+    case "reciprocal":
+      return infix(symbols.div!, atom("1.0", 0), a);
     case "tanh":
     case "log":
     case "log2":

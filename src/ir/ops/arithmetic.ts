@@ -46,6 +46,10 @@ export const arithmeticOperations = {
   ceil: unary("Smallest integral value that is at least x", floats),
   sqrt: unary("Square root", f32Only),
   rsqrt: unary("1 / sqrt(x)", f32Only),
+  reciprocal: unary(
+    "1 / x, as the hardware has it: to 2.5 units in the last place for 2^-126 <= |x| <= 2^126; smaller x may count as 0, larger as infinite",
+    f32Only,
+  ),
   exp: unary("e^x", f32Only),
   exp2: unary("2^x; 0 for -inf", f32Only),
   log: unary("Natural logarithm; -inf for 0", f32Only),

@@ -40,7 +40,7 @@ function step<Block extends number>(
   const v = p.secondMoment.load([first], theta.shape).mul(p.beta2).add(gradient.mul(gradient).mul(p.complement2));
   p.firstMoment.store([first], m);
   p.secondMoment.store([first], v);
-  const update = m.mul(p.stepSize).div(tl.sqrt(v).mul(p.rootCorrection).add(p.epsilon));
+  const update = m.mul(p.stepSize).fdiv(tl.sqrt(v).mul(p.rootCorrection).add(p.epsilon));
   return theta.sub(theta.mul(p.decay)).sub(update);
 }
 

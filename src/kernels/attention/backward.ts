@@ -18,6 +18,7 @@ import {
   type Gradients,
   keep,
   keepValues,
+  keptShare,
   noGradients,
   scoresOf,
   shiftOfLse,
@@ -116,7 +117,7 @@ export const attentionBackwardQueries = <C extends Constants>(variant: Variant<a
           .load([first], [BLOCK_M])
           .perRow();
       const grown = dropoutScale(context, at);
-      const [shift, delta] = [statistic(0), statistic(1).div(grown)];
+      const [shift, delta] = [statistic(0), statistic(1).mul(keptShare(grown))];
       const { factor, walk } = scoresOf(context, kept, at);
 
       const sums = walk(noGradients(kept), (tile, s) => {
@@ -154,7 +155,7 @@ export const attentionBackwardKeys = <C extends Constants>(variant: Variant<any,
             entriesOf(p.statistics.at(i, at.batch, at.head), at, "queries")
               .load([tile.first], [BLOCK_M], { inBounds: [tile.full] })
               .perColumn();
-          const [shift, delta] = [statistic(0), statistic(1).div(grown)];
+          const [shift, delta] = [statistic(0), statistic(1).mul(keptShare(grown))];
           const dout = tile.load("dout");
           const weights = tl.exp2(tile.logits.fma(factor, shift.neg()));
           const dWeights = tile.drop(tl.dot(v, dout.trans()));

@@ -6,7 +6,7 @@
 import { type Constants, type TensorView, type Tile, tl } from "../../dsl/index.ts";
 import { attentionKernel } from "./declare.ts";
 import { placeOf } from "./places.ts";
-import { type Context, dropoutScale, keep, keepValues, scoresOf } from "./scores.ts";
+import { type Context, dropoutScale, keep, keepValues, keptShare, scoresOf } from "./scores.ts";
 import type { Place, RuntimeIndex, Variant } from "./variant.ts";
 
 const params = {
@@ -41,7 +41,7 @@ export const attentionBiasGradient = <C extends Constants>(variant: Variant<any,
           const dout = keepValues(context, "dout", kept, at);
           const statistic = (i: number) => p.statistics.at(i, at.batch, at.head).load([first], [BLOCK_M]).perRow();
           const grown = dropoutScale(context, at);
-          const [shift, delta] = [statistic(0), statistic(1).div(grown)];
+          const [shift, delta] = [statistic(0), statistic(1).mul(keptShare(grown))];
           const { factor, walk } = scoresOf(context, kept, at);
           return walk({ total }, (tile, s) => {
             const weights = tl.exp2(tile.logits.fma(factor, shift.neg()));
@@ -72,7 +72,7 @@ export const attentionRowBiasGradient = <C extends Constants>(variant: Variant<a
           const rows = { inBounds: [tile.full] } as const;
           const statistic = (i: number) =>
             p.statistics.at(i, at.batch, at.head).load([tile.first], [BLOCK_M], rows).perColumn();
-          const [shift, delta] = [statistic(0), statistic(1).div(grown)];
+          const [shift, delta] = [statistic(0), statistic(1).mul(keptShare(grown))];
           const weights = tl.exp2(tile.logits.fma(factor, shift.neg()));
           const dWeights = tile.drop(tl.dot(v, tile.load("dout").trans()));
           return { total: s.total.add(tl.sum(weights.mul(dWeights.sub(delta)), 1).mul(grown)) };

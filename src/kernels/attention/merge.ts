@@ -38,7 +38,7 @@ export const attentionMergeKernel = kernel({
       };
     });
     const seen = sum.gt(0);
-    const out = acc.div(tl.where(seen, sum, 1)).to(p.out.dtype);
+    const out = acc.fdiv(tl.where(seen, sum, 1)).to(p.out.dtype);
     p.out.at(batch, head).store([first, 0], out, { inBounds: [false, !PAD_VALUE] });
     const lse = tl.where(seen, max.add(tl.log(sum)), Number.NEGATIVE_INFINITY);
     p.lse.at(batch, head).store([first], lse.reshape([BLOCK_M]));

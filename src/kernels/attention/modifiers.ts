@@ -10,7 +10,7 @@ import { type ArgumentChecker, floatDTypes } from "../support/arguments.ts";
 import { type Integers, integersOf } from "../support/integers.ts";
 import { withDocuments, withKeyLengths } from "./documents.ts";
 import { type Checked, countsOf, startsOf } from "./lengths.ts";
-import { withAlibi, withBias, withSoftcap } from "./logit-variants.ts";
+import { largestShortSoftcap, withAlibi, withBias, withSoftcap } from "./logit-variants.ts";
 import { withSinks } from "./sinks.ts";
 import type { Variant } from "./variant.ts";
 import { withPrefix, withWindow } from "./windows.ts";
@@ -181,7 +181,12 @@ const window: Part = (check, { window, sinkTokens = 0, causal, prefixLengths }) 
 const softcap: Part = (check, { softcap }) =>
   softcap === undefined
     ? undefined
-    : { modifier: withSoftcap, values: { softcap: check.number("softcap", softcap, { above: 0 }) } };
+    : {
+        modifier: withSoftcap,
+        // So that neither it nor its reciprocal is denormal, which a device may take for 0.
+        values: { softcap: check.number("softcap", softcap, { from: 2 ** -126, below: 2 ** 64 }) },
+        constants: { LARGE_SOFTCAP: softcap > largestShortSoftcap },
+      };
 
 const alibi: Part = (check, { alibiSlopes }) =>
   alibiSlopes === undefined

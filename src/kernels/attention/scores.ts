@@ -88,6 +88,9 @@ const otherSide = (side: Side): Side => (side === "queries" ? "keys" : "queries"
 export const dropoutScale = ({ variant, p, c }: Context, at: Place): Scalar<"f32"> | 1 =>
   variant.dropout?.(p, at, c as never).scale ?? 1;
 
+/** The share of weights that are not dropped, from what makes up for the others. */
+export const keptShare = (scale: Scalar<"f32"> | 1): Scalar<"f32"> | 1 => (scale === 1 ? 1 : tl.div(1, scale));
+
 /** Rows of an operand from `first` on, in parts. `rowsExist`: no row lies outside. */
 function loadParts(
   { variant, p, c }: Context,
@@ -196,7 +199,8 @@ function makeScores<R extends number, W extends number>(
 
     const product = selectProduct(segment, column, products);
     const scaled = transform ? product.mul(scale) : product;
-    const transformed = transform ? spoken<R, W>(transform.apply(spoken(scaled), position)) : product;
+    const unscaled = { products: spoken<any, any>(product), scale };
+    const transformed = transform ? spoken<R, W>(transform.apply(spoken(scaled), position, unscaled)) : product;
     const logits = segment.full ? transformed : hide(segment, column, transformed);
     const keep = dropout && once(() => spoken<R, W, "bool">(dropout.keep(position)));
 
@@ -207,7 +211,7 @@ function makeScores<R extends number, W extends number>(
       drop: (values) => (keep ? tl.where(keep(), values, 0) : values),
       load: (name) => loadValues(context, at, name, walked, first, segment.full),
       accumulate(gradient, sums) {
-        const slope = transform?.slope?.(spoken(scaled), spoken(transformed), position);
+        const slope = transform?.slope?.(spoken(scaled), spoken(transformed), position, unscaled);
         const ofProduct = slope ? gradient.mul(spoken<R, W>(slope)) : gradient;
         const next = { ...sums };
         for (const term of terms) {

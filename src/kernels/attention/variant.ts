@@ -125,12 +125,20 @@ export interface QueryRows {
   ofHead<T extends DTypeLike>(vector: TensorView<T, 1>): Tile<T, readonly [BlockM]>;
 }
 
+export interface UnscaledLogits {
+  readonly products: LogitTile;
+  readonly scale: Scalar<"f32">;
+}
+
 /** A function of each logit, such as a cap or a bias. */
 export interface LogitTransform {
-  /** The logit, from q·k · scale. May be -Infinity. */
-  apply(scaled: LogitTile, at: TilePosition): LogitTile;
+  /**
+   * The logit, from q·k · scale. May be -Infinity. `unscaled`, where no other function comes before: q·k and the positive scale apart, for a function that
+   * multiplies by another number first.
+   */
+  apply(scaled: LogitTile, at: TilePosition, unscaled?: UnscaledLogits): LogitTile;
   /** d apply / d scaled, from what `apply` was given and gave. Missing: 1. */
-  slope?(scaled: LogitTile, logits: LogitTile, at: TilePosition): LogitTile;
+  slope?(scaled: LogitTile, logits: LogitTile, at: TilePosition, unscaled?: UnscaledLogits): LogitTile;
 }
 
 /** Which weights reach the values; the others count in the sum of weights only. */

@@ -110,7 +110,7 @@ function backwardBody(
   const { label, counts } = labelOf(p.labels, row, logits.shape(1), p.ignoreIndex);
   const [max, sum] = [p.statistics.load([row, 0], []), p.statistics.load([row, 1], [])];
   const factor = tl.where(counts, p.dloss.load([row], []).mul(p.scale), 0);
-  const softmax = tl.exp(logits.load([row, first], [BLOCK]).to("f32").sub(max)).div(sum);
+  const softmax = tl.exp(logits.load([row, first], [BLOCK]).to("f32").sub(max)).fdiv(sum);
   const target = tl.arange(0, BLOCK).add(first).eq(label).to("f32");
   p.dlogits.store([row, first], softmax.sub(target).mul(factor).to(p.dlogits.dtype));
 }

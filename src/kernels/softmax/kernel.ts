@@ -11,6 +11,6 @@ export const softmaxKernel = kernel({
     const inside = tl.arange(0, COLUMNS).lt(p.x.shape(1));
     const x = tl.where(inside, p.x.load([row, 0], [COLUMNS]).to("f32"), Number.NEGATIVE_INFINITY);
     const weights = tl.exp(x.sub(tl.max(x, 0)));
-    p.out.store([row, 0], weights.div(tl.sum(weights, 0)).to(p.out.dtype));
+    p.out.store([row, 0], weights.fdiv(tl.sum(weights, 0)).to(p.out.dtype));
   },
 });
