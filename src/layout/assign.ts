@@ -54,11 +54,13 @@ function choosePrimaries(
   anchors: Map<Operation, Anchor | undefined>,
 ): void {
   const primaryOf = (value: Value) => primaries.get(value)?.layout;
-  /** A value that must have a primary layout gets the default where nothing else decided. */
+  /** What anchors ask of free values. */
+  const asked = new Map<Value, LinearLayout>();
+  /** A value that must have a primary layout gets one that an anchor asks of it, or the default where nothing else decided. */
   const settle = (value: Value): Primary => {
     let primary = primaries.get(value);
     if (!primary) {
-      primary = { layout: policy.default(rankedType(value)), weight: 0 };
+      primary = { layout: asked.get(value) ?? policy.default(rankedType(value)), weight: 0 };
       primaries.set(value, primary);
     }
     return primary;
@@ -98,7 +100,11 @@ function choosePrimaries(
     const anchor = operands.some(ranked) || results.some(ranked) ? policy.anchor(operation, primaryOf) : undefined;
     anchors.set(operation, anchor);
     const weight = anchor?.weight ?? 1;
-    for (const [i, layout] of anchor?.operands?.entries() ?? []) if (layout) wish(operands[i]!, { layout, weight });
+    for (const [i, layout] of anchor?.operands?.entries() ?? []) {
+      if (!layout) continue;
+      wish(operands[i]!, { layout, weight });
+      if (!asked.has(operands[i]!)) asked.set(operands[i]!, layout);
+    }
     if (anchor?.results) for (const [i, result] of results.entries()) set(result, anchor.results[i], weight);
     if (results.every((result) => !ranked(result) || primaries.has(result)) || alwaysFree.has(opcode)) return;
 

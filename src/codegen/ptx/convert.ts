@@ -17,21 +17,21 @@ import type { Emitter } from "./emitter.ts";
 import { fromWords, shuffleWord, toWords, wordsOfKind } from "./exchange.ts";
 import type { Register } from "./instruction.ts";
 import { commonDivisor } from "./integers.ts";
-import { convertThroughShared } from "./shared.ts";
+import { convertThroughShared, type SharedCopy } from "./shared.ts";
 import { Tile } from "./tile.ts";
 
 /** More shuffles than this are dearer than a trip through shared memory. */
 const MAX_SHUFFLES = 8;
 
-/** The tile in another layout. */
-export function convertTile(emitter: Emitter, tile: Tile, layout: LinearLayout): Tile {
+/** The tile in another layout; see `convertThroughShared` for `copies`. */
+export function convertTile(emitter: Emitter, tile: Tile, layout: LinearLayout, copies?: SharedCopy[]): Tile {
   if (tile.layout!.equals(layout)) return tile;
   const conversion: Conversion = conversionBetween(tile.layout!, layout);
   if (conversion.registers) return tile.select(emitter, layout, conversion.registers);
   const { shuffle } = conversion;
   if (shuffle && shuffle.rounds.length * wordsOfKind(tile.kind) <= MAX_SHUFFLES)
     return withDivisorOf(emitter, tile, shuffleTile(emitter, tile, layout, shuffle));
-  return withDivisorOf(emitter, tile, convertThroughShared(emitter, tile, layout));
+  return withDivisorOf(emitter, tile, convertThroughShared(emitter, tile, layout, copies));
 }
 
 /** The moved tile, of whose integers and addresses what divided all of them before is still known: accesses through them stay wide. */

@@ -235,7 +235,7 @@ export function lowerConvert(lowering: Lowering, operation: Operation): Tile | S
   const users = lowering.uses.get(result!) ?? [];
   const feedsTensorCores = users.every((user) => readsStaged(lowering, user, user.operands.indexOf(result!)));
   if (!feedsTensorCores || conversionBetween(tile.layout!, layout).kind !== "shared")
-    return convertTile(emitter, tile, layout);
+    return convertTile(emitter, tile, layout, lowering.copiesOf(value!));
   const staged = stage(emitter, tile, layout);
   const hoisted = users.some((user) => !lowering.isInSameBlock(user, operation));
   // In registers, four i8 are four words.

@@ -1,6 +1,6 @@
 /**
  * @file `codegen/ptx`: Tile IR to PTX. `compilePtx` gives the text and the launch metadata of one kernel. The way: layouts
- * (policy.ts) → instruction tree (lower.ts and the files it calls) → dead code, shared-memory places, barriers → text (module.ts). May
+ * (policy.ts) → instruction tree (lower.ts and the files it calls) → dead code, late reads, shared-memory places, barriers → text (module.ts). May
  * import `support`, `ir`, `passes` and `layout`.
  */
 import type { Kernel } from "../../ir/index.ts";
@@ -13,6 +13,7 @@ import { insertBarriers } from "./barriers.ts";
 import { removeDeadCode } from "./dead-code.ts";
 import { Emitter } from "./emitter.ts";
 import type { Node } from "./instruction.ts";
+import { delayReads } from "./late-reads.ts";
 import { CompilationLog, countInstructions } from "./log.ts";
 import { lowerKernel } from "./lower.ts";
 import { Lowering } from "./lowering.ts";
@@ -83,6 +84,7 @@ function generate(
 
   const nodes = emitter.nodes as Node[];
   removeDeadCode(nodes);
+  delayReads(nodes);
   const bytes = allocateShared(nodes, target.sharedMemoryLimit, emitter.comfortableSharedMemory);
   insertBarriers(nodes, emitter.barrier());
   const sharedMemory =

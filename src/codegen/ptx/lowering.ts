@@ -9,7 +9,7 @@ import type { ElementwiseOptions } from "./elementwise.ts";
 import type { Emitter, Scope } from "./emitter.ts";
 import { isRegister, type Node, registerNames } from "./instruction.ts";
 import type { MemoryRoots } from "./roots.ts";
-import { readShared, type StagedTile } from "./shared.ts";
+import { readShared, type SharedCopy, type StagedTile } from "./shared.ts";
 import { Tile, type View } from "./tile.ts";
 import { findUpdates, type Update } from "./updates.ts";
 
@@ -37,6 +37,8 @@ export class Lowering {
   readonly #residentWords = new Map<Block, number>();
   /** Staged tiles that were read to registers, and where. */
   readonly #readTiles = new Map<Value, { readonly tile: Tile; readonly scope: Scope }>();
+  /** Tiles that were written to shared memory to change their layout, and where. */
+  readonly #copies = new Map<Value, { readonly copies: SharedCopy[]; readonly scope: Scope }>();
   /** The operations that use each value. */
   readonly uses: ReadonlyMap<Value, readonly Operation[]>;
   /** Loads whose tile comes to shared memory by itself (pipeline.ts), and what is to be emitted before an operation. */
@@ -105,6 +107,17 @@ export class Lowering {
     return tile;
   }
 
+  /** The copies of a tile in shared memory from which it may be read in other layouts: none from before a loop, which would keep their places all through it. */
+  copiesOf(value: Value): SharedCopy[] {
+    const { scope } = this.emitter;
+    let known = this.#copies.get(value);
+    if (known?.scope !== scope) {
+      known = { copies: [], scope };
+      this.#copies.set(value, known);
+    }
+    return known.copies;
+  }
+
   view(value: Value): View {
     const lowered = this.lowered(value);
     if (lowered.kind !== "view") throw new Error(`${value.name ?? value.definition?.opcode} is not a view`);
@@ -132,6 +145,7 @@ export class Lowering {
       return !isRegister(base) || used.has(base.name);
     };
     this.emitter.forget(isKept);
+    this.#copies.clear();
     for (const [value, lowered] of this.values) {
       const { definition } = value;
       if (!(lowered instanceof Tile) || !definition) continue;

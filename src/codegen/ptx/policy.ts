@@ -34,6 +34,8 @@ const DOT_WEIGHT = 3;
 const SECTOR_BYTES = 32;
 /** And lies in cache lines of so many. */
 const LINE_BYTES = 128;
+/** Rows of up to so many elements are read again for each user rather than brought to it through shared memory. */
+const REPEATED_ANYWAY = 256;
 
 /** Bytes next to each other in a row (the last axis) that a warp's access reaches: vectors of neighbouring lanes. */
 function contiguousBytes(layout: LinearLayout, dtype: DType): number {
@@ -144,7 +146,8 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
       switch (opcode) {
         case "view_load":
         case "load": {
-          const layout = memoryLayout(operation);
+          const own = isScattered(operation) ? primaryOf(operands[0]!) : undefined;
+          const layout = own ?? memoryLayout(operation);
           return layout && { operands: opcode === "load" ? operands.map(() => layout) : [], results: [layout] };
         }
         case "view_store":
@@ -152,7 +155,8 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
           const layout = memoryLayout(operation);
           const value = operands[1]!;
           if (!layout) return undefined;
-          const chosen = storeFrom(primaryOf(value), layout, value.type.dtype);
+          const own = isScattered(operation) ? (primaryOf(operands[0]!) ?? primaryOf(value)) : undefined;
+          const chosen = own ?? storeFrom(primaryOf(value), layout, value.type.dtype);
           return { operands: opcode === "store" ? operands.map(() => chosen) : [undefined, chosen] };
         }
         case "scan": {
@@ -165,11 +169,20 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
           return undefined;
       }
     },
-    // A row or column that is only spread over tiles: in the layouts of those a thread reads little, and what others read as well.
-    isRepeated: ({ opcode, results: [result] }) =>
-      (opcode === "view_load" || opcode === "load") && shapeOf(result!.type).length === 1 && isOnlySpread(result!),
+    // A row or column that is spread over tiles: in the layouts of those a thread reads little, and what others read as well. Where it has other
+    // users too, that pays while it is short.
+    isRepeated({ opcode, results: [result] }) {
+      if (opcode !== "view_load" && opcode !== "load") return false;
+      const { length, 0: extent } = shapeOf(result!.type);
+      return length === 1 && isSpread(result!, extent! <= REPEATED_ANYWAY ? "some" : "every");
+    },
     default: plain,
   };
+
+  /** Whether an access goes to addresses in no order: then no layout is better than the one that they are computed in. */
+  function isScattered({ opcode, operands: [pointer] }: Operation): boolean {
+    return (opcode === "load" || opcode === "store") && analysis.of(pointer!).contiguity.every((run) => run === 1);
+  }
 
   function isOnlyMultiplied(value: Value): boolean {
     const all = usersOf(value);
@@ -179,11 +192,12 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
     return all.length > 0 && all.every(multiplies);
   }
 
-  function isOnlySpread(value: Value): boolean {
+  /** Whether a row or column, or what is computed from it element by element, is put beside tiles by all or some of its users. */
+  function isSpread(value: Value, users: "every" | "some"): boolean {
     const all = usersOf(value);
-    const isSpread = (user: Operation): boolean =>
-      user.opcode === "expand_dims" || (ops[user.opcode].elementwise === true && isOnlySpread(user.results[0]!));
-    return all.length > 0 && all.every(isSpread);
+    const spreads = (user: Operation): boolean =>
+      user.opcode === "expand_dims" || (ops[user.opcode].elementwise === true && isSpread(user.results[0]!, users));
+    return all.length > 0 && all[users](spreads);
   }
 
   /** A store writes from where the value is, when the lanes of a warp together fill sectors there as well. */

@@ -4,11 +4,13 @@
  */
 import type { DType } from "../../ir/index.ts";
 import {
+  bankConflicts,
   chooseSwizzle,
   type LinearLayout,
   layoutOfTranspose,
   registerOffsets,
   sharedOffsets,
+  sharedVectorWidth,
 } from "../../layout/index.ts";
 import { type AccessGroup, bytesOf, groupAccesses, loadGroups, loadTarget, movesWords, storeGroups } from "./access.ts";
 import { linearOfThread, ownerGuard, threadBitsClear, threadColumns } from "./coordinates.ts";
@@ -129,12 +131,38 @@ const widest = (groups: readonly AccessGroup[]): number => Math.max(...groups.ma
 export const bufferFor = (emitter: Emitter, name: string, kind: ElementKind, layout: LinearLayout): SharedBuffer =>
   emitter.sharedBuffer(name, bytesOf(kind) << layout.outBits);
 
-/** Brings a tile to another layout by way of shared memory. */
-export function convertThroughShared(emitter: Emitter, tile: Tile, layout: LinearLayout): Tile {
+/** The name of buffers through which tiles change their layouts. */
+export const CONVERSION = "convert";
+
+/** A tile that was written to shared memory on its way to another layout. */
+export interface SharedCopy {
+  readonly memory: LinearLayout;
+  readonly buffer: SharedBuffer;
+}
+
+/** Brings a tile to another layout by way of shared memory: one of the `copies` that are there already, or a new one, which is added to them. */
+export function convertThroughShared(
+  emitter: Emitter,
+  tile: Tile,
+  layout: LinearLayout,
+  copies: SharedCopy[] = [],
+): Tile {
   const memory = chooseSwizzle({ writer: tile.layout!, reader: layout, elementBytes: bytesOf(tile.kind) });
-  const buffer = bufferFor(emitter, "convert", tile.kind, layout);
-  writeShared(emitter, tile, memory, buffer);
-  return readShared(emitter, tile.kind, layout, memory, { buffer, offset: 0 });
+  const most = wavefrontsOf(layout, memory, tile.kind) + wavefrontsOf(tile.layout!, memory, tile.kind);
+  let copy = copies.find((other) => wavefrontsOf(layout, other.memory, tile.kind) <= most);
+  if (!copy) {
+    copy = { memory, buffer: bufferFor(emitter, CONVERSION, tile.kind, layout) };
+    writeShared(emitter, tile, memory, copy.buffer);
+    copies.push(copy);
+  }
+  return readShared(emitter, tile.kind, layout, copy.memory, { buffer: copy.buffer, offset: 0 });
+}
+
+/** What a warp takes to read or write all its elements. */
+function wavefrontsOf(layout: LinearLayout, memory: LinearLayout, kind: ElementKind): number {
+  const elementBytes = bytesOf(kind);
+  const width = sharedVectorWidth(layout, memory, { elementBytes });
+  return (layout.sizeOf("register") / width) * bankConflicts(layout, memory, { elementBytes, width }).wavefronts;
 }
 
 /** Gives the elements of the one thread that owns each (see `ownerGuard`) to all threads that should hold them. */
