@@ -15,10 +15,13 @@ const errors = Error as {
   captureStackTrace?: (holder: object, callee?: Callee) => void;
   stackTraceLimit?: number;
 };
-type Callee = (...args: never[]) => unknown;
+export type Callee = (...args: never[]) => unknown;
 
-/** Deep enough for the frames of this folder beyond the one that asks, and one of the author; the chain of an error is deeper. */
-const locationDepth = 11;
+/**
+ * Deep enough for the frames of this folder beyond the one that asks, and one of the author (test/dsl/trace.ts sees to it that it is); the
+ * chain of an error is deeper.
+ */
+const locationDepth = 7;
 const chainDepth = 64;
 
 /**

@@ -17,7 +17,7 @@ import {
   type Value,
 } from "../ir/index.ts";
 import { roundToBf16, roundToF16 } from "../support/index.ts";
-import { describeValue, emit, fail } from "./trace-context.ts";
+import { asOneCall, describeValue, emit, fail } from "./trace-context.ts";
 
 /** What an author writes in the place of a value. */
 export type Plain = number | bigint | boolean;
@@ -152,10 +152,10 @@ export function unify(operands: readonly Operand[], what: string): Value[] {
 
 /** An elementwise operation of one dtype. */
 export const elementwise = (opcode: Opcode, operands: readonly Operand[], what: string = opcode): Value =>
-  emit(opcode, unify(operands, what));
+  asOneCall(elementwise, () => emit(opcode, unify(operands, what)));
 
 export const compare = (predicate: ComparePredicate, a: Operand, b: Operand): Value =>
-  emit("compare", unify([a, b], predicate), { predicate });
+  asOneCall(compare, () => emit("compare", unify([a, b], predicate), { predicate }));
 
 function requireF32(x: Value, what: string): Value {
   const type = tileTypeOf(x, what);
@@ -181,11 +181,13 @@ export function select(condition: Value, a: Operand, b: Operand): Value {
     fail("DTYPE", `where: the condition must be bool, got ${typeToString(type)}; compare it: .ne(0)`);
   const { dtype, shape } = commonType([a, b], "where");
   const full = broadcastShape(type.shape, shape, "where");
-  return emit("select", [
-    broadcastTo(condition, full, "where"),
-    expanded(a, dtype, full, "where"),
-    expanded(b, dtype, full, "where"),
-  ]);
+  return asOneCall(select, () =>
+    emit("select", [
+      broadcastTo(condition, full, "where"),
+      expanded(a, dtype, full, "where"),
+      expanded(b, dtype, full, "where"),
+    ]),
+  );
 }
 
 /** The value as `dtype`; itself when it is that already. */

@@ -6,13 +6,14 @@ import {
   type Attributes,
   type Block,
   Builder,
+  type Location,
   type Opcode,
   type Operation,
   typeToString,
   type Value,
 } from "../ir/index.ts";
 import { IrError, type NamesOf, TraceError, unknownName } from "../support/index.ts";
-import { callChain, describeChain, locateCall } from "./locate.ts";
+import { type Callee, callChain, describeChain, locateCall } from "./locate.ts";
 
 /** A stretch of the kernel that values cannot leave. */
 interface Region {
@@ -26,6 +27,8 @@ export class Trace {
   readonly builder = new Builder();
   readonly #regions: Region[] = [];
   readonly #regionOf = new Map<Value, Region>();
+  /** Of the author's call whose operations are being made, where `asOneCall` has found it. */
+  location: Location | undefined;
 
   constructor(kernelName: string) {
     this.kernelName = kernelName;
@@ -87,6 +90,21 @@ export function withTrace<R>(trace: Trace, run: () => R): R {
   }
 }
 
+/**
+ * Runs `make`, all of whose operations belong to the author's one call that led to `callee`, which asks: they share its location, which is
+ * then looked for once. (A capture of the stack costs more than an operation.) `make` runs no code of the author's.
+ */
+export function asOneCall<R>(callee: Callee, make: () => R): R {
+  if (current === undefined || current.location !== undefined) return make();
+  const trace = current;
+  trace.location = locateCall(callee);
+  try {
+    return make();
+  } finally {
+    trace.location = undefined;
+  }
+}
+
 /** Throws a `TraceError` whose message ends with the author's line and the calls that led there. */
 export function fail(code: string, message: string): never {
   throw new TraceError(code, message + describeChain(callChain()));
@@ -120,9 +138,10 @@ export function emitOperation(
 ): Operation {
   const trace = currentTrace(opcode);
   for (const operand of operands) trace.checkUsable(operand);
+  const location = trace.location ?? locateCall(emitOperation);
   let operation: Operation;
   try {
-    operation = trace.builder.create(opcode, operands, attributes, { ...options, location: locateCall(emitOperation) });
+    operation = trace.builder.create(opcode, operands, attributes, { ...options, location });
   } catch (error) {
     if (error instanceof IrError) fail(error.code, error.message);
     throw error;

@@ -7,7 +7,7 @@ import { Handle } from "./handle.ts";
 import { checkAxis, checkExtents, indexValue, shapeText } from "./operands.ts";
 import { type Pointer, pointerOf } from "./pointer.ts";
 import { operandOf, type Scalar, type Tile, tileOf, tileValue } from "./tile.ts";
-import { checkOptions, describeValue, emit, emitOperation, fail } from "./trace-context.ts";
+import { asOneCall, checkOptions, describeValue, emit, emitOperation, fail } from "./trace-context.ts";
 import type { DTypeLike, Shape } from "./types.ts";
 
 /** An index into a tensor: a number, or an i32 scalar such as `tl.programId(0)`. */
@@ -78,7 +78,7 @@ export class TensorView<out T extends DTypeLike, out R extends number> extends H
         "VIEW_RANK",
         `at: ${indices.length} indices are too many for ${this.#describe()}, which has rank ${this.rank}`,
       );
-    return viewOf(this.value, [...this.#fixed, ...this.#indexValues(indices, "at")]);
+    return asOneCall(this.at, () => viewOf(this.value, [...this.#fixed, ...this.#indexValues(indices, "at")]));
   }
 
   /** The size along `axis`, as an i32 scalar. */
@@ -113,8 +113,10 @@ export class TensorView<out T extends DTypeLike, out R extends number> extends H
     options: WindowOptions = {},
   ): Tile<T, S> {
     checkExtents(shape, "load");
-    const operands = [this.value, ...this.#window(indices, shape, "load")];
-    return tileOf(emit("view_load", operands, { shape, inBounds: inBoundsFlags(options, shape, "load") }));
+    return asOneCall(this.load, () => {
+      const operands = [this.value, ...this.#window(indices, shape, "load")];
+      return tileOf(emit("view_load", operands, { shape, inBounds: inBoundsFlags(options, shape, "load") }));
+    });
   }
 
   /**
@@ -133,9 +135,11 @@ export class TensorView<out T extends DTypeLike, out R extends number> extends H
         "DTYPE_MISMATCH",
         `store: a tile of ${tile.dtype} does not go into ${this.#describe()}: convert it, .to("${this.dtype}")`,
       );
-    const window = this.#window(indices, tile.shape, "store");
-    emitOperation("view_store", [this.value, value, ...window], {
-      inBounds: inBoundsFlags(options, tile.shape, "store"),
+    asOneCall(this.store, () => {
+      const window = this.#window(indices, tile.shape, "store");
+      emitOperation("view_store", [this.value, value, ...window], {
+        inBounds: inBoundsFlags(options, tile.shape, "store"),
+      });
     });
   }
 

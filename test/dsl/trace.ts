@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
 import { type BodyParameters, kernel, tl } from "../../src/dsl/index.ts";
 import { interpret, type StorageArray } from "../../src/interpreter/index.ts";
-import { type Kernel, printKernel, typeToString } from "../../src/ir/index.ts";
+import { type Kernel, printKernel, typeToString, walk } from "../../src/ir/index.ts";
 import { TilewrightError, TraceError } from "../../src/support/index.ts";
 
 /** Parameters of every kind. */
@@ -20,7 +20,14 @@ const params = {
 export type Parameters = BodyParameters<typeof params>;
 export type Body = (p: Parameters) => void;
 
-export const traceBody = (body: Body): Kernel => kernel({ name: "test", params, body }).trace();
+export function traceBody(body: Body): Kernel {
+  const traced = kernel({ name: "test", params, body }).trace();
+  // Whatever functions of the DSL lie between an operation and the author, the stack that is kept of it reaches the author's line.
+  walk(traced.body, ({ opcode, location }) => {
+    expect(location!.file, opcode).not.toBe("unknown");
+  });
+  return traced;
+}
 
 /** The operations of a body in the text form, without the header. */
 export function textOf(body: Body): string {

@@ -5,7 +5,7 @@
 import { shapeOf, type Value } from "../../ir/index.ts";
 import { broadcastTo, cast, compare, constant, elementwise, isPlain, select } from "../operands.ts";
 import { type Scalar, type Tile, tileOf, tileValue } from "../tile.ts";
-import { emit, fail } from "../trace-context.ts";
+import { asOneCall, emit, fail } from "../trace-context.ts";
 import type { OffsetDType, Shape } from "../types.ts";
 import { loop } from "./control.ts";
 
@@ -149,9 +149,9 @@ function philox(seed: Seed, offset: unknown, rounds: number): Counter<Value> {
     fail("CONSTANT", `the rounds of Philox must be a positive integer, got ${rounds}`);
   const start = tileValue(offset, "the offset");
   const { dtype } = start.type;
-  if (dtype === "i64") return philox64(seed, start, rounds);
+  if (dtype === "i64") return asOneCall(philox, () => philox64(seed, start, rounds));
   if (dtype !== "i32" && dtype !== "u32") fail("DTYPE", `the offset must be i32, u32 or i64, got ${dtype}`);
-  return philox32(seed, start, rounds);
+  return asOneCall(philox, () => philox32(seed, start, rounds));
 }
 
 /** The signed integers that the generator gives: i32, or i64 for an i64 offset. */
