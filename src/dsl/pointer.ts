@@ -3,7 +3,7 @@
  */
 import { type PointerType, shapeOf, type Value } from "../ir/index.ts";
 import { describeArgument, Handle } from "./handle.ts";
-import { broadcastShape, broadcastTo, constant, isPlain } from "./operands.ts";
+import { broadcastShape, broadcastTo, constant, isPlain, shapeText } from "./operands.ts";
 import { type Tile, tileValue } from "./tile.ts";
 import { emit, fail } from "./trace-context.ts";
 import type { Broadcast, BroadcastsWith, DTypeLike, OffsetDType, Shape } from "./types.ts";
@@ -40,6 +40,21 @@ export class Pointer<out T extends DTypeLike, out S extends Shape> extends Handl
     const shape = broadcastShape(this.shape, shapeOf(offsets.type), "add");
     return pointerOf(emit("add_pointer", [broadcastTo(this.value, shape, "add"), broadcastTo(offsets, shape, "add")]));
   }
+
+  /** [M] to [M, 1]: one address for each row, to which offsets of columns may be added. */
+  perRow<T extends DTypeLike, M extends number>(this: Pointer<T, readonly [M]>): Pointer<T, readonly [M, 1]> {
+    return pointerOf(emit("expand_dims", [vectorOf(this, "perRow")], { axis: 1 }));
+  }
+
+  /** [N] to [1, N]: one address for each column, to which offsets of rows may be added. */
+  perColumn<T extends DTypeLike, N extends number>(this: Pointer<T, readonly [N]>): Pointer<T, readonly [1, N]> {
+    return pointerOf(emit("expand_dims", [vectorOf(this, "perColumn")], { axis: 0 }));
+  }
+}
+
+function vectorOf({ value, shape }: Pointer<any, Shape>, what: string): Value {
+  if (shape.length !== 1) fail("AXIS", `${what} takes pointers of one axis, got shape ${shapeText(shape)}`);
+  return value;
 }
 
 /** A pointer handle whose type the caller states. */

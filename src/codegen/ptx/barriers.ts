@@ -98,7 +98,7 @@ function anyConflict(pending: Pending, access: MemoryAccess): boolean {
 
 function conflict(a: MemoryAccess, b: MemoryAccess): boolean {
   if (a.kind === "read" && b.kind === "read") return false;
-  if (a.group === b.group) return false;
+  if (a.group === b.group || (a.commutes !== undefined && a.commutes === b.commutes)) return false;
   if (typeof a.place === "string" || typeof b.place === "string") {
     if (typeof a.place !== typeof b.place) return false;
     return a.place === b.place || [a.place, b.place].some((place) => place === UNKNOWN_ROOT || place === ALL_MEMORY);

@@ -67,6 +67,8 @@ export interface MemoryAccess {
   readonly place: SharedBuffer | string;
   /** The operation that makes the access: its own accesses do not wait for each other. */
   readonly group: number;
+  /** What it does to memory, if it does not matter which of several such accesses comes first: an atomic sum, say. */
+  readonly commutes?: string;
 }
 
 export interface Instruction {

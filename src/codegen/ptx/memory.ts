@@ -129,9 +129,10 @@ export function lowerAtomic(lowering: Lowering, operation: Operation): Tile[] {
   const used = lowering.isUsed(results[0]!);
   const scalar = shapeOf(operands[0]!.type).length === 0;
   const place = scalar ? ALL_MEMORY : lowering.roots.rootOf(operands[0]!);
-  const access = { kind: "write", place, group: emitter.accessGroup() } as const;
   const order = scalar ? ".acq_rel.gpu" : ".relaxed.gpu";
   const type = atomicType(isCas ? "cas" : (operation.attributes.kind as AtomicKind), dtype);
+  const commutes = !used && !scalar && type !== "exch.b32" && !isCas;
+  const access = { kind: "write", place, group: emitter.accessGroup(), ...(commutes && { commutes: type }) } as const;
 
   const old = pointer!.elements(emitter).map((at, register): Element => {
     const mask = masks?.[register];
@@ -140,7 +141,7 @@ export function lowerAtomic(lowering: Lowering, operation: Operation): Tile[] {
     const guard = mask === false ? undefined : guardOf(emitter, mask, owner);
     if (mask === false) return 0;
     // `red` knows no order but relaxed, and no exchange.
-    if (!used && !scalar && type !== "exch.b32" && !isCas) {
+    if (commutes) {
       emitter.emit(`red${order}.global.${type}`, [from, ...sources], { guard, access });
       return 0;
     }

@@ -5,6 +5,7 @@
 import {
   type DType,
   elementBytes,
+  elementCount,
   type Kernel,
   type Operation,
   ops,
@@ -173,8 +174,9 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
     // users too, that pays while it is short.
     isRepeated({ opcode, results: [result] }) {
       if (opcode !== "view_load" && opcode !== "load") return false;
-      const { length, 0: extent } = shapeOf(result!.type);
-      return length === 1 && isSpread(result!, extent! <= REPEATED_ANYWAY ? "some" : "every");
+      const shape = shapeOf(result!.type);
+      const extent = Math.max(...shape);
+      return elementCount(shape) === extent && isSpread(result!, extent <= REPEATED_ANYWAY ? "some" : "every");
     },
     default: plain,
   };
@@ -196,7 +198,9 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
   function isSpread(value: Value, users: "every" | "some"): boolean {
     const all = usersOf(value);
     const spreads = (user: Operation): boolean =>
-      user.opcode === "expand_dims" || (ops[user.opcode].elementwise === true && isSpread(user.results[0]!, users));
+      user.opcode === "expand_dims" ||
+      user.opcode === "broadcast" ||
+      (ops[user.opcode].elementwise === true && isSpread(user.results[0]!, users));
     return all.length > 0 && all[users](spreads);
   }
 
