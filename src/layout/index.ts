@@ -9,6 +9,7 @@
 export * from "./assign.ts";
 export * from "./assign-policy.ts";
 export * from "./blocked.ts";
+export * from "./byte-pairs.ts";
 export * from "./conversion.ts";
 export * from "./describe.ts";
 export * from "./dims.ts";

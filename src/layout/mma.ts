@@ -82,7 +82,15 @@ export interface MmaOptions {
   /** Warps along M and N. */
   warpsPerCta: readonly [number, number];
   contraction?: MmaContraction;
+  /**
+   * Whether two instructions share 16 columns, one the even and one the odd ones, so that a thread holds columns of B in pairs (byte-pairs.ts). Of B
+   * and accumulators with at least 16 columns a warp; default false.
+   */
+  paired?: boolean;
 }
+
+/** Of 16 columns, the place in the tile of those that two instructions take one after the other. */
+const pairedColumn = (column: number): number => (column & ~15) | ((column & 7) << 1) | ((column >> 3) & 1);
 
 /**
  * The layout (warp, lane, register) → tile of one matrix of a dot. M and N may be smaller than the instruction: the surplus lanes
@@ -98,8 +106,10 @@ export function mmaLayout(options: MmaOptions): LinearLayout {
       `${options.instruction} sums over ${fragment.shape[contracted]} values at a time, K is ${shape[contracted]}: pad the tile`,
     );
   const outs = tileDims(shape);
+  const paired = isPaired(options);
+  const columnAt = (column: number): number => (paired ? pairedColumn(column) : column);
   const pack = ([row, column]: readonly [number, number]): number =>
-    row >= shape[0] || column >= shape[1] ? 0 : row * shape[1] + column;
+    row >= shape[0] || column >= shape[1] ? 0 : row * shape[1] + columnAt(column);
 
   // The box of one warp along each axis; an axis that is contracted is not divided.
   const warps = [0, 1].map((axis) => (axis === contracted ? 1 : warpsPerCta[axis]));
@@ -109,7 +119,7 @@ export function mmaLayout(options: MmaOptions): LinearLayout {
   const first = contracted ?? 1;
   for (const axis of [first, 1 - first])
     for (let at = fragment.shape[axis]; at < Math.min(box[axis], shape[axis]); at *= 2)
-      register.push(axis === 0 ? at * shape[1] : at);
+      register.push(axis === 0 ? at * shape[1] : columnAt(at));
 
   const warp: number[] = [];
   for (const axis of [1, 0])
@@ -147,7 +157,7 @@ export function warpExtents(layout: LinearLayout): number[] {
  */
 export function mmaFragmentRegisters(
   layout: LinearLayout,
-  options: Pick<MmaOptions, "instruction" | "role" | "contraction">,
+  options: Pick<MmaOptions, "instruction" | "role" | "contraction" | "paired">,
   origin: readonly [number, number],
 ): number[] {
   const fragment = fragmentOf(options);
@@ -161,7 +171,8 @@ export function mmaFragmentRegisters(
         column ^= basis[1] < columns ? basis[1] : 0;
       }
     });
-    const register = row < rows && column < columns ? registers.solve(row * columns + column) : undefined;
+    const at = isPaired(options) ? pairedColumn(column) : column;
+    const register = row < rows && column < columns ? registers.solve(row * columns + at) : undefined;
     if (register === undefined)
       throw layoutError(
         "LAYOUT_NOT_AN_MMA_FRAGMENT",
@@ -170,6 +181,8 @@ export function mmaFragmentRegisters(
     return register;
   });
 }
+
+const isPaired = ({ role, paired = false }: Pick<MmaOptions, "role" | "paired">): boolean => paired && role !== "a";
 
 function fragmentOf(options: Pick<MmaOptions, "instruction" | "role" | "contraction">): Fragment {
   return FRAGMENTS[options.instruction][options.contraction ?? "standard"][options.role];

@@ -1,11 +1,15 @@
 import { describe, expect, it } from "vitest";
 import {
+  bytePairRows,
+  chooseSwizzle,
   defaultBlocked,
   type LdmatrixPlan,
   type LinearLayout,
+  ldmatrixConflicts,
   ldmatrixRows,
   matrixSwizzle,
   mmaLayout,
+  planBytePairs,
   planLdmatrix,
   swizzledShared,
 } from "../../src/layout/index.ts";
@@ -71,6 +75,56 @@ describe("ldmatrix", () => {
         expect(planLdmatrix(layout, shared, { elementBytes: 2, transposed: !transposed })).toBeUndefined();
       }
   });
+
+  it.each([
+    [
+      [32, 32],
+      [1, 1],
+    ],
+    [
+      [64, 128],
+      [2, 2],
+    ],
+    [
+      [32, 64],
+      [1, 4],
+    ],
+  ] as const)(
+    "fills an operand of bytes [%s] whose rows run across the contraction, in pairs, warps [%s]",
+    (shape, warpsPerCta) => {
+      const layout = mmaLayout({ instruction: "m16n8k32", role: "b", shape, warpsPerCta, paired: true });
+      const writer = defaultBlocked({ shape, contiguous: 16, warps: 1 });
+      const shared = chooseSwizzle({ writer, reader: bytePairRows(layout)!, elementBytes: 1 });
+      const { plan, wordsOf } = planBytePairs(layout, shared)!;
+      expect([plan.transposed, ldmatrixConflicts(plan, 2).conflicts]).toEqual([true, 0]);
+      const memory = Array.from({ length: 2 ** shared.inBits }, (_, offset) => shared.coordinates({ offset }).join());
+      const pairs = Array.from({ length: memory.length / 2 }, (_, i) => `${memory[2 * i]};${memory[2 * i + 1]}`);
+      for (let warp = 0; warp < layout.sizeOf("warp"); warp++) {
+        // Of each lane the bytes of every word that was loaded, the lowest first.
+        const words = Array.from({ length: 32 }, () => new Map<number, string[]>());
+        for (const { offset, registers } of plan.issues) {
+          const rows = Array.from({ length: 32 }, (_, lane) => plan.address.coordinates({ warp, lane })[0] ^ offset);
+          for (const row of rows) expect(row % 8).toBe(0);
+          ldmatrix(pairs, rows, plan.count, true, 2).forEach((matrices, lane) => {
+            matrices.forEach((elements, matrix) => {
+              words[lane].set(
+                registers[matrix][0] / 2,
+                elements.flatMap((pair) => pair.split(";")),
+              );
+            });
+          });
+        }
+        words.forEach((own, lane) => {
+          for (let word = 0; word < layout.sizeOf("register") / 4; word++) {
+            const { low, high, odd } = wordsOf(word);
+            const bytes = [low, high].flatMap((one) => own.get(one)!).filter((_, i) => (i % 2 === 1) === odd);
+            const wanted = [0, 1, 2, 3].map((i) => layout.coordinates({ warp, lane, register: 4 * word + i }).join());
+            expect(bytes).toEqual(wanted);
+          }
+        });
+      }
+    },
+  );
 
   it("uses x2 where a fragment has only two matrices, and gives registers in pairs", () => {
     const layout = mmaLayout({ instruction: k16, role: "b", shape: [16, 8], warpsPerCta: [1, 1] });

@@ -95,6 +95,25 @@ describe.each(["m16n8k32", "m16n8k16", "m16n8k8"] as const)("fragments of mma.%s
   });
 });
 
+it("in pairs, two instructions take the even and the odd of 16 columns", () => {
+  const options = { instruction: "m16n8k32", warpsPerCta: [1, 2], paired: true } as const;
+  for (const [role, shape, formula] of [
+    ["b", [32, 64], tables.m16n8k32.b],
+    ["accumulator", [16, 64], accumulator],
+  ] as const) {
+    const layout = mmaLayout({ ...options, role, shape });
+    expect(warpExtents(layout)).toEqual([shape[0], 32]);
+    for (const column of [0, 8, 16, 24])
+      mmaFragmentRegisters(layout, { ...options, role }, [0, column]).forEach((register, i) => {
+        for (let lane = 0; lane < 32; lane++) {
+          const [r, c] = formula(lane, i);
+          const at = (column & 16) + 2 * c + (column & 8) / 8;
+          expect(layout.coordinates({ warp: 1, lane, register })).toEqual([r, 32 + at]);
+        }
+      });
+  }
+});
+
 describe("a dot after a dot", () => {
   it.each([
     [64, 64, 4],

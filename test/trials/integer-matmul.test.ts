@@ -34,6 +34,8 @@ onEveryTarget((device) => {
   it.each([
     [70, 68, 160, { TRANSPOSED: true }],
     [70, 68, 160, { TRANSPOSED: false }],
+    [70, 72, 160, { TRANSPOSED: false, M: 16, N: 64, K: 128 }],
+    [40, 48, 64, { TRANSPOSED: false, M: 32, N: 32, K: 32 }],
     [33, 20, 100, { TRANSPOSED: true, M: 32, N: 16, K: 32 }],
     // Shorter than the tensor cores' instruction.
     [20, 12, 40, { TRANSPOSED: false, M: 16, N: 16, K: 16 }],
@@ -66,5 +68,11 @@ describe("as PTX", () => {
     const [loop] = ptxOf(product).loops;
     expect([loop!(/^mma\.\S+m16n8k32\S+s8/), loop!(/^ldmatrix/), loop!(/^cp\.async\.cg/)]).toEqual([16, 8, 4]);
     expect(loop!(/^(ld|st)\.|^prmt/)).toBe(0);
+  });
+
+  it("is the same where b is [K, N], whose bytes are transposed in pairs: an instruction more for each word", () => {
+    const [loop] = ptxOf(product, { constants: { TRANSPOSED: false } }).loops;
+    expect([loop!(/^mma\.\S+m16n8k32\S+s8/), loop!(/^ldmatrix/), loop!(/^cp\.async\.cg/)]).toEqual([16, 8, 4]);
+    expect([loop!(/^ldmatrix\S+trans/), loop!(/^prmt/), loop!(/^(ld|st)\./)]).toEqual([4, 16, 0]);
   });
 });

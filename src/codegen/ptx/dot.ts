@@ -5,15 +5,20 @@
  */
 import type { DType, Operation } from "../../ir/index.ts";
 import {
+  type BytePairs,
+  bytePairRows,
   chooseSwizzle,
   conversionBetween,
+  type LdmatrixPlan,
   type LinearLayout,
   type MmaInstruction,
   type MmaRole,
   matrixSwizzle,
   mmaFragmentRegisters,
   mmaFragmentShape,
+  planBytePairs,
   planLdmatrix,
+  REGISTER,
   vectorWidth,
   warpExtents,
 } from "../../layout/index.ts";
@@ -34,14 +39,15 @@ const MAX_RESIDENT_WORDS = 32;
 /** Nor more than these for all such operands of a block together. */
 const MAX_RESIDENT_WORDS_TOGETHER = 96;
 
-type MmaPlan = Extract<DotPlan, { kind: "mma" }>;
+type MmaPlan = Extract<DotPlan, { kind: "mma" }> & { readonly paired?: boolean };
 
 export function lowerDot(lowering: Lowering, operation: Operation): Tile {
   const { emitter } = lowering;
   emitter.hasDots = true;
-  const plan = planDot(operation, emitter.target);
-  if (plan.kind === "fma") return lowerFmaDot(lowering, operation);
+  const chosen = planDot(operation, emitter.target);
+  if (chosen.kind === "fma") return lowerFmaDot(lowering, operation);
   const [a, b, c] = operation.operands;
+  const plan: MmaPlan = { ...chosen, paired: isPaired(lowering.layoutOf(b!)!) };
   const accumulator = lowering.tile(c!);
   const layout = lowering.layoutOf(operation.results[0]!)!;
   const left = fragments(lowering, lowering.lowered(a!) as Tile | StagedTile, plan, "a");
@@ -81,6 +87,9 @@ export function lowerDot(lowering: Lowering, operation: Operation): Tile {
     else for (let m = 0; m < rows; m += stepM) for (let n = 0; n < columns; n += stepN) multiply(m, n, k);
   return Tile.ofElements(kind, layout, current);
 }
+
+/** Whether a thread holds neighbouring columns of the right operand (see MmaOptions). */
+const isPaired = (right: LinearLayout): boolean => right.shape[1]! > 1 && right.basesOf(REGISTER).includes(1);
 
 /** Elements of an operand in a 32-bit register of the instruction. */
 const elementsInWord: Readonly<Record<MmaInstruction, number>> = { m16n8k32: 4, m16n8k16: 2, m16n8k8: 1 };
@@ -178,15 +187,43 @@ function packBytes(emitter: Emitter, elements: readonly Element[]): Register {
 }
 
 /** Loads words from shared memory when they are first asked for: by ldmatrix where the layouts fit it. */
-function stagedWords(emitter: Emitter, { dtype, layout, memory, place }: StagedTile): (index: number) => Operand {
+function stagedWords(emitter: Emitter, staged: StagedTile): (index: number) => Operand {
+  const { dtype, layout, memory, place } = staged;
   const elementBytes = bytesOf(dtype);
   const plan =
     elementBytes <= 2
       ? (planLdmatrix(layout, memory, { elementBytes }) ??
         planLdmatrix(layout, memory, { elementBytes, transposed: true }))
       : undefined;
-  const packed = 4 / elementBytes;
+  const pairs = plan || dtype !== "i8" ? undefined : planBytePairs(layout, memory);
+  if (pairs) return unpairedWords(emitter, staged, pairs);
   if (!plan) return residentWords(emitter, readShared(emitter, dtype, layout, memory, place));
+  return loadedWords(emitter, staged, plan, elementBytes);
+}
+
+/** Words of four bytes down the rows, from words of pairs of bytes. */
+function unpairedWords(emitter: Emitter, staged: StagedTile, { plan, wordsOf }: BytePairs): (index: number) => Operand {
+  const word = loadedWords(emitter, staged, plan, 2);
+  const made = new Map<number, Register>();
+  return (index) => {
+    let own = made.get(index);
+    if (!own) {
+      const { low, high, odd } = wordsOf(index);
+      own = emitter.op("b32", "prmt.b32", word(low), word(high), odd ? 0x7531 : 0x6420);
+      made.set(index, own);
+    }
+    return own;
+  };
+}
+
+/** Words by ldmatrix, each when it is first asked for; the plan's elements have `elementBytes`. */
+function loadedWords(
+  emitter: Emitter,
+  { dtype, memory, place }: StagedTile,
+  plan: LdmatrixPlan,
+  elementBytes: number,
+): (index: number) => Operand {
+  const packed = 4 / elementBytes;
   const columns = threadColumns(plan.address).map((offset) => offset * elementBytes);
   const moving = columns.reduce((bits, column) => bits | column, 0);
   const issueOf = new Map<number, number>();
@@ -197,13 +234,11 @@ function stagedWords(emitter: Emitter, { dtype, layout, memory, place }: StagedT
   const { buffer, group = emitter.accessGroup() } = place;
   const access = { kind: "read", place: buffer, group } as const;
   const opcode = `ldmatrix.sync.aligned.m8n8.x${plan.count}${plan.transposed ? ".trans" : ""}.shared.b16`;
-  emitter.log?.fragments(
-    opcode.replace(".sync.aligned.m8n8", "").replace(".shared.b16", ""),
-    plan,
-    dtype,
+  emitter.log?.fragments(opcode.replace(".sync.aligned.m8n8", "").replace(".shared.b16", ""), plan, elementBytes, {
+    kind: dtype,
     memory,
     place,
-  );
+  });
   return (index) => {
     const known = loaded.get(index);
     if (known) return known;
@@ -259,8 +294,13 @@ export function stagedMemory(kind: DType, writer: LinearLayout, reader: LinearLa
   // Rows in memory run the way in which the writer holds vectors.
   const widths = writer.outs.map((_, axis) => vectorWidth(writer, axis, { elementBytes }));
   const rows = matrixSwizzle(writer.shape, elementBytes, widths[0]! > widths[1]! ? [0, 1] : [1, 0]);
-  // Of i8, rows must run along the contraction: ldmatrix transposes 16 bits at a time.
-  return isHalf(kind) || planLdmatrix(reader, rows, { elementBytes }) ? rows : chosen();
+  if (isHalf(kind) || planLdmatrix(reader, rows, { elementBytes })) return rows;
+  // ldmatrix transposes 16 bits at a time: i8 whose rows do not run along the contraction are loaded in pairs.
+  const pairs = bytePairRows(reader);
+  if (!pairs) return chosen();
+  const forBoth = chooseSwizzle({ writer, reader: pairs, elementBytes });
+  // A writer of short pieces would break up the rows of 16 bytes.
+  return planBytePairs(reader, forBoth) ? forBoth : chooseSwizzle({ writer: pairs, reader: pairs, elementBytes });
 }
 
 function stage(emitter: Emitter, tile: Tile, layout: LinearLayout): StagedTile {

@@ -91,12 +91,16 @@ export class CompilationLog {
     this.#add(this.#tileAt(place, dtype, memory), access);
   }
 
-  fragments(instruction: string, plan: LdmatrixPlan, dtype: ElementKind, memory: LinearLayout, place: Place): void {
-    const size = bytesOf(dtype);
+  fragments(
+    instruction: string,
+    plan: LdmatrixPlan,
+    size: number,
+    { kind, memory, place }: { readonly kind: ElementKind; readonly memory: LinearLayout; readonly place: Place },
+  ): void {
     const conflicts = ldmatrixConflicts(plan, size);
     // Of fewer than four matrices the other lanes name no rows.
     const lanes = plan.address.basesOf(LANE).slice(0, 3 + Math.log2(plan.count));
-    this.#add(this.#tileAt(place, dtype, memory), {
+    this.#add(this.#tileAt(place, kind, memory), {
       kind: "read",
       instruction,
       bytes: 16,

@@ -225,11 +225,25 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
     const { instruction, contraction } = plan;
     byRows ??= dotsMeet(kernel, usersOf);
     const warpsPerCta = warpGrid([m, n], numWarps, byRows);
-    const accumulator = mmaLayout({ instruction, contraction, warpsPerCta, role: "accumulator", shape: [m, n] });
+    // Bytes that lie next to each other across the contraction are loaded in pairs.
+    const held = primaryOf(b!);
+    const paired =
+      b!.type.dtype === "i8" &&
+      n / warpsPerCta[1] >= 16 &&
+      held !== undefined &&
+      vectorWidth(held, 1, { elementBytes: 1 }) > vectorWidth(held, 0, { elementBytes: 1 });
+    const accumulator = mmaLayout({
+      instruction,
+      contraction,
+      warpsPerCta,
+      role: "accumulator",
+      shape: [m, n],
+      paired,
+    });
     const anchor: Anchor = {
       operands: [
         mmaLayout({ instruction, contraction, warpsPerCta, role: "a", shape: [m, k] }),
-        mmaLayout({ instruction, contraction, warpsPerCta, role: "b", shape: [k, n] }),
+        mmaLayout({ instruction, contraction, warpsPerCta, role: "b", shape: [k, n], paired }),
         accumulator,
       ],
       results: [accumulator],
