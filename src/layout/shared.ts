@@ -20,32 +20,37 @@ export interface SwizzleOptions {
   order?: readonly number[];
   /** Elements that stay together: one vector access. 1 by default. */
   vec?: number;
-  /** Consecutive rows that are swizzled alike. 1 by default. */
+  /** Consecutive rows that are swizzled alike, and count as one long row for it. 1 by default. */
   perPhase?: number;
-  /** Number of different swizzles: row `r` exchanges vectors `v` and `v ^ (r / perPhase % maxPhase)`. 1 (no swizzle) by default. */
+  /** Number of different swizzles: long row `r` exchanges vectors `v` and `v ^ (r % maxPhase)`. 1 (no swizzle) by default. */
   maxPhase?: number;
 }
 
-/** A tile in memory, row after row, with the vectors of a row permuted by XOR with the row's phase. A bijection `offset` → tile. */
+/**
+ * A tile in memory, row after row, with the vectors of `perPhase` rows permuted by XOR with the rows' phase: within each row, unless
+ * there are more phases than a row has vectors. A bijection `offset` → tile.
+ */
 export function swizzledShared(options: SwizzleOptions): LinearLayout {
   const { shape, vec = 1, perPhase = 1, maxPhase = 1 } = options;
   const order = options.order ?? rowMajorOrder(shape.length);
   const outs = tileDims(shape);
   const rowLength = order.length > 0 ? shape[order[0]] : 1;
   const phaseBits = log2Exact(maxPhase, "maxPhase");
-  if (vec * maxPhase > rowLength)
+  if (vec * maxPhase > rowLength * perPhase)
     throw layoutError(
       "LAYOUT_SWIZZLE",
-      `${maxPhase} phases of ${vec} elements do not fit a row of ${rowLength}: lower maxPhase`,
+      `${maxPhase} phases of ${vec} elements do not fit ${perPhase} rows of ${rowLength}: lower maxPhase`,
     );
   const first = log2Exact(perPhase, "perPhase");
   const vecBits = log2Exact(vec, "vec");
   const columns = order.flatMap((axis, rank) => {
     const unit = 1 << shiftOf(outs, axis);
     const rowUnit = 1 << shiftOf(outs, order[0]);
+    const rowBits = outs[order[0]].bits;
     return Array.from({ length: outs[axis].bits }, (_, bit) => {
-      const phase = rank === 1 && bit >= first && bit < first + phaseBits ? rowUnit << (vecBits + bit - first) : 0;
-      return (unit << bit) ^ phase;
+      if (rank !== 1 || bit < first || bit >= first + phaseBits) return unit << bit;
+      const exchanged = vecBits + bit - first;
+      return (unit << bit) ^ (exchanged < rowBits ? rowUnit << exchanged : unit << (exchanged - rowBits));
     });
   });
   return new LinearLayout([{ name: OFFSET, bits: columns.length }], outs, columns);

@@ -57,10 +57,10 @@ const swizzles = fc
     order: fc.constantFrom([1, 0], [0, 1]),
   })
   .map(({ rows, columns, order, ...rest }) => ({ shape: [rows, columns], order, ...rest }))
-  .filter(({ shape, order, vec, maxPhase }) => vec * maxPhase <= shape[order[0]]);
+  .filter(({ shape, order, vec, perPhase, maxPhase }) => vec * maxPhase <= shape[order[0]] * perPhase);
 
 describe("swizzled shared memory", () => {
-  it("puts vector v of row r at v ^ phase(r)", () => {
+  it("puts vector v of a phase's rows at v ^ phase", () => {
     fc.assert(
       fc.property(swizzles, (options) => {
         const shared = swizzledShared(options);
@@ -71,8 +71,11 @@ describe("swizzled shared memory", () => {
         for (let i = 0; i < shape[0]; i++)
           for (let j = 0; j < shape[1]; j++) {
             const [row, column] = order[0] === 1 ? [i, j] : [j, i];
-            const phase = Math.floor(row / perPhase) % maxPhase;
-            const wanted = row * shape[order[0]] + (Math.floor(column / vec) ^ phase) * vec + (column % vec);
+            const rowLength = shape[order[0]];
+            const longRow = Math.floor(row / perPhase);
+            const vector = Math.floor(((row % perPhase) * rowLength + column) / vec);
+            const place = (vector ^ (longRow % maxPhase)) * vec + (column % vec);
+            const wanted = longRow * perPhase * rowLength + place;
             if (inverse.coordinates({ dim0: i, dim1: j })[0] !== wanted) wrong.push([i, j]);
           }
         expect(wrong).toEqual([]);
@@ -81,10 +84,11 @@ describe("swizzled shared memory", () => {
     );
   });
 
-  it("refuses more phases than a row has vectors", () => {
+  it("refuses more phases than the rows of a phase have vectors", () => {
     expect(() => swizzledShared({ shape: [8, 16], vec: 8, maxPhase: 4 })).toThrow(
-      /4 phases of 8 elements do not fit a row of 16/,
+      /4 phases of 8 elements do not fit 1 rows of 16/,
     );
+    expect(swizzledShared({ shape: [8, 16], vec: 8, perPhase: 2, maxPhase: 4 }).isBijective()).toBe(true);
   });
 
   it("serves tiles of rank 1 and 3", () => {
@@ -97,7 +101,7 @@ describe("swizzled shared memory", () => {
   it("splits register offsets into what can be an immediate and what must be XORed", () => {
     fc.assert(
       fc.property(surjectiveLayouts([16, 16]), swizzles, (layout, options) => {
-        fc.pre(options.vec * options.maxPhase <= 16);
+        fc.pre(options.vec * options.maxPhase <= 16 * options.perPhase);
         const offsets = sharedOffsets(layout, swizzledShared({ ...options, shape: [16, 16] }));
         const parts = registerOffsets(offsets);
         const wrong = [...places(offsets)].filter(({ warp, lane, register, at }) => {
@@ -128,7 +132,7 @@ describe("bank conflicts", () => {
         fc.constantFrom(1, 2, 4),
         (layout, swizzle, elementBytes) => {
           fc.pre(layout.sizeOf("lane") <= 32);
-          fc.pre(swizzle.vec * swizzle.maxPhase <= layout.shape[swizzle.order[0]]);
+          fc.pre(swizzle.vec * swizzle.maxPhase <= layout.shape[swizzle.order[0]] * swizzle.perPhase);
           const shared = swizzledShared({ shape: layout.shape, ...swizzle });
           const width = sharedVectorWidth(layout, shared, { elementBytes });
           const { wavefronts, ideal, conflicts } = bankConflicts(layout, shared, { elementBytes, width });

@@ -81,6 +81,20 @@ describe("dot in the emulator", () => {
       for (const { sectors, leastSectors } of report.globalAccesses) expect(sectors).toBe(leastSectors);
     }
   });
+
+  it("has none in f32 where k is so short that the banks hold several rows at once", () => {
+    for (const shape of [
+      [64, 32, 4],
+      [16, 32, 8],
+      [32, 8, 16],
+      [128, 64, 16],
+    ] as const)
+      for (const numWarps of [1, 4, 8]) {
+        const launch = { arguments: launchArguments("f32", shape, true) };
+        const { report } = runBoth(dotKernel("f32", shape, true, "ieee"), launch, { numWarps });
+        expect([shape, numWarps, withoutConflicts(report)]).toEqual([shape, numWarps, true]);
+      }
+  });
 });
 
 /**
@@ -113,6 +127,10 @@ describe("a dot in f32 of another's result", () => {
     ["forward", [16, 16, 64], 8],
     ["forward", [32, 32, 64], 4],
     ["forward", [64, 64, 64], 8],
+    ["forward", [64, 64, 16], 4],
+    ["gradient", [32, 32, 16], 4],
+    ["forward", [32, 64, 16], 8],
+    ["forward", [32, 32, 8], 4],
   ] as const)("%s %j in %i warps: no bank conflict", (order, shape, numWarps) => {
     const [m, n, k] = shape;
     const rows = order === "gradient" ? n : m;

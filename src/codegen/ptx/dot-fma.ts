@@ -135,27 +135,30 @@ function writerWavefronts(writer: LinearLayout, memory: LinearLayout): number {
 
 /**
  * Shared memory with k fastest. Neighbouring lanes read rows that are as far apart as one thread holds of them: those exchange pieces of a
- * row. A piece is a chunk, or longer where lanes that write hold several rows and more than a chunk of each: then both would meet in the
- * banks that short pieces go to.
+ * row, or of the rows that the banks hold at once. A piece is a chunk, or longer where lanes that write hold several rows and more than a
+ * chunk of each: then both would meet in the banks that short pieces go to.
  */
 function depthFastest(writer: LinearLayout, rows: LinearLayout, rowAxis: 0 | 1): LinearLayout {
   const { shape } = writer;
   const depthAxis = 1 - rowAxis;
   const depth = shape[depthAxis]!;
-  const perPhase = vectorWidth(rows, 0, { elementBytes: BYTES, maxBytes: 64 });
-  const ofPieces = (vec: number): LinearLayout => {
-    const maxPhase = Math.min(8, depth / vec, Math.max(1, shape[rowAxis]! / perPhase));
+  const bankElements = BANK_CYCLE_BYTES / BYTES;
+  const ofPieces = (vec: number, perPhase: number): LinearLayout => {
+    const exchanged = Math.max(depth, Math.min(depth * perPhase, bankElements));
+    const maxPhase = Math.min(8, exchanged / vec, Math.max(1, shape[rowAxis]! / perPhase));
     return swizzledShared({ shape, order: [depthAxis, rowAxis], vec, perPhase, maxPhase });
   };
   const reads = rows.sizeOf(REGISTER) * (depth / CHUNK);
   const wavefronts = (memory: LinearLayout): number =>
     writer.sizeOf(REGISTER) * writerWavefronts(writer, memory) +
     reads * bankConflicts(firstChunk(rows, memory, rowAxis), memory, { elementBytes: BYTES, width: CHUNK }).wavefronts;
-  let best = ofPieces(CHUNK);
-  for (let vec = 2 * CHUNK; vec < Math.min(depth, BANK_CYCLE_BYTES / BYTES); vec *= 2) {
-    const memory = ofPieces(vec);
-    if (wavefronts(memory) < wavefronts(best)) best = memory;
-  }
+  const held = vectorWidth(rows, 0, { elementBytes: BYTES, maxBytes: 64 });
+  let best = ofPieces(CHUNK, held);
+  for (const perPhase of new Set([held, Math.max(held, bankElements / depth)]))
+    for (let vec = CHUNK; vec === CHUNK || vec < Math.min(depth, bankElements); vec *= 2) {
+      const memory = ofPieces(vec, perPhase);
+      if (wavefronts(memory) < wavefronts(best)) best = memory;
+    }
   return best;
 }
 
