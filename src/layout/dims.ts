@@ -94,6 +94,35 @@ export function repackColumns(from: readonly LayoutDim[], to: readonly LayoutDim
   return columns;
 }
 
+/** The place of a dimension in the list; an error for one that it does not hold. */
+export function indexOfDim(dims: readonly LayoutDim[], name: string): number {
+  const index = dims.findIndex((dim) => dim.name === name);
+  if (index < 0) throw layoutError("LAYOUT_UNKNOWN_DIM", `no dimension ${name} in ${describeDims(dims)}`);
+  return index;
+}
+
+/** The dimensions of a product: shared ones grow, those of `slower` alone go first. */
+export function joinDims(faster: readonly LayoutDim[], slower: readonly LayoutDim[]): LayoutDim[] {
+  const bitsIn = (dims: readonly LayoutDim[], name: string): number => dims.find((dim) => dim.name === name)?.bits ?? 0;
+  const own = slower.filter(({ name }) => !faster.some((dim) => dim.name === name));
+  return [...own, ...faster.map(({ name, bits }) => ({ name, bits: bits + bitsIn(slower, name) }))];
+}
+
+/** For each packed bit of `part` its place among the bits of `whole`, above the bits that `below` has of the same dimension. */
+export function placements(
+  part: readonly LayoutDim[],
+  whole: readonly LayoutDim[],
+  below: readonly LayoutDim[] = [],
+): number[] {
+  const places: number[] = [];
+  for (let i = part.length - 1; i >= 0; i--) {
+    const { name, bits } = part[i];
+    const start = shiftOf(whole, indexOfDim(whole, name)) + (below.find((dim) => dim.name === name)?.bits ?? 0);
+    for (let bit = 0; bit < bits; bit++) places.push(start + bit);
+  }
+  return places;
+}
+
 export function sameDims(left: readonly LayoutDim[], right: readonly LayoutDim[]): boolean {
   return (
     left.length === right.length && left.every((dim, i) => dim.name === right[i].name && dim.bits === right[i].bits)

@@ -78,6 +78,15 @@ export class Span {
   }
 }
 
+/** The columns of a map as an equation system: `solve` answers with inputs, made of the first bits that do. */
+export function spanOfColumns(columns: readonly number[]): Span {
+  const span = new Span();
+  columns.forEach((column, bit) => {
+    span.insert(column, 1 << bit);
+  });
+  return span;
+}
+
 /** The dimension of the span of `vectors`. */
 export function rankOf(vectors: Iterable<number>): number {
   return new Span(vectors).dimension;

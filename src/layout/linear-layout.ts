@@ -8,18 +8,21 @@
  */
 import {
   describeDims,
+  indexOfDim,
+  joinDims,
   type LayoutDim,
   layoutError,
   log2Exact,
   type Point,
   packPoint,
+  placements,
   repackColumns,
   sameDims,
   shiftOf,
   totalBits,
   unpackCoordinates,
 } from "./dims.ts";
-import { applyColumns, MAX_BITS, Span } from "./gf2.ts";
+import { applyColumns, MAX_BITS, Span, spanOfColumns } from "./gf2.ts";
 
 /** An immutable linear layout. Everything that derives another layout returns a new one. */
 export class LinearLayout {
@@ -335,15 +338,6 @@ export class LinearLayout {
     return new LinearLayout(ins, outs, columns);
   }
 
-  /** Other names for output dimensions; those not mentioned keep theirs. */
-  renameOuts(names: Readonly<Record<string, string>>): LinearLayout {
-    return new LinearLayout(
-      this.ins,
-      this.outs.map(({ name, bits }) => ({ name: names[name] ?? name, bits })),
-      this.columns,
-    );
-  }
-
   /** The same inputs with every packed basis replaced by `map(basis)`, a packed value of `outs`. `map` must be linear. */
   mapColumns(outs: readonly LayoutDim[], map: (column: number) => number): LinearLayout {
     return new LinearLayout(this.ins, outs, this.columns.map(map));
@@ -413,40 +407,4 @@ export class LinearLayout {
   #outIndex(name: string): number {
     return indexOfDim(this.outs, name);
   }
-}
-
-function spanOfColumns(columns: readonly number[]): Span {
-  const span = new Span();
-  columns.forEach((column, bit) => {
-    span.insert(column, 1 << bit);
-  });
-  return span;
-}
-
-function indexOfDim(dims: readonly LayoutDim[], name: string): number {
-  const index = dims.findIndex((dim) => dim.name === name);
-  if (index < 0) throw layoutError("LAYOUT_UNKNOWN_DIM", `no dimension ${name} in ${describeDims(dims)}`);
-  return index;
-}
-
-/** The dimensions of a product: shared ones grow, those of `slower` alone go first. */
-function joinDims(faster: readonly LayoutDim[], slower: readonly LayoutDim[]): LayoutDim[] {
-  const bitsIn = (dims: readonly LayoutDim[], name: string): number => dims.find((dim) => dim.name === name)?.bits ?? 0;
-  const own = slower.filter(({ name }) => !faster.some((dim) => dim.name === name));
-  return [...own, ...faster.map(({ name, bits }) => ({ name, bits: bits + bitsIn(slower, name) }))];
-}
-
-/** For each packed bit of `part` its place among the bits of `whole`, above the bits that `below` has of the same dimension. */
-function placements(
-  part: readonly LayoutDim[],
-  whole: readonly LayoutDim[],
-  below: readonly LayoutDim[] = [],
-): number[] {
-  const places: number[] = [];
-  for (let i = part.length - 1; i >= 0; i--) {
-    const { name, bits } = part[i];
-    const start = shiftOf(whole, indexOfDim(whole, name)) + (below.find((dim) => dim.name === name)?.bits ?? 0);
-    for (let bit = 0; bit < bits; bit++) places.push(start + bit);
-  }
-  return places;
 }
