@@ -50,7 +50,10 @@ export function compile(
 ): CompiledKernel {
   const unknown = unknownName(options, optionNames, "option");
   if (unknown !== undefined) throw new CompileError("OPTIONS", `kernel "${kernel.name}": ${unknown}`);
-  const traced = isKernelDefinition(kernel) ? kernel.trace(options) : kernel;
+  const { constants, dtypes, facts, hints } = options;
+  const traced = isKernelDefinition(kernel)
+    ? kernel.trace({ constants, dtypes, facts, hints } as Specialization)
+    : kernel;
   const optimized = optimize(traced, options);
   return target === "wgsl"
     ? compileWgsl(optimized, options.capabilities ?? defaultCapabilities, options.onDetails)

@@ -21,6 +21,7 @@ import {
   type DTypeVariables,
   declaredParameters,
   dtypeVariablesOf,
+  factNames,
   type GridParameters,
   gridHandles,
   type ParameterSpecs,
@@ -65,6 +66,10 @@ export interface TraceOptions<C extends Constants, P extends ParameterSpecs> {
   readonly facts?: { readonly [K in keyof P]?: ParameterFacts };
   readonly hints?: Hints;
 }
+
+const traceOptionNames = { constants: true, dtypes: true, facts: true, hints: true } as const satisfies NamesOf<
+  TraceOptions<any, any>
+>;
 
 /** What `kernel` takes. */
 export interface KernelSpec<C extends Constants, P extends ParameterSpecs> {
@@ -125,6 +130,8 @@ class TracedKernel<C extends Constants, P extends ParameterSpecs> implements Ker
   }
 
   trace(options: TraceOptions<C, P> = {}): Kernel {
+    const unknown = unknownName(options, traceOptionNames, "option");
+    if (unknown !== undefined) this.#fail("OPTION", unknown);
     const constants = this.#bindConstants(options.constants ?? {});
     const parameters = this.#bindParameters(options);
     const values = parameters.map((parameter) => blockParameter(typeOf(parameter), parameter.name));
@@ -149,6 +156,12 @@ class TracedKernel<C extends Constants, P extends ParameterSpecs> implements Ker
 
   #fail(code: string, message: string): never {
     throw new TraceError(code, `kernel "${this.name}": ${message}`);
+  }
+
+  #checkedFacts(facts: ParameterFacts, parameter: string): ParameterFacts {
+    const unknown = unknownName(facts, factNames, "fact");
+    if (unknown !== undefined) this.#fail("FACTS", `of "${parameter}": ${unknown}`);
+    return facts;
   }
 
   #checked(hints: Hints): Hints {
@@ -194,7 +207,7 @@ class TracedKernel<C extends Constants, P extends ParameterSpecs> implements Ker
     return this.parameters.map((parameter) => ({
       ...parameter,
       dtype: given[parameter.dtype] ?? (parameter.dtype as DType),
-      facts: { ...parameter.facts, ...facts[parameter.name] },
+      facts: { ...parameter.facts, ...this.#checkedFacts(facts[parameter.name] ?? {}, parameter.name) },
     }));
   }
 }

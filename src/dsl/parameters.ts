@@ -2,7 +2,7 @@
  * @file Kernel parameters: how an author declares them, and what they become in the kernel's body.
  */
 import { type DType, dtypes, type KernelParameter, type ParameterFacts, type Value } from "../ir/index.ts";
-import { TraceError } from "../support/index.ts";
+import { type NamesOf, TraceError, unknownName } from "../support/index.ts";
 import { GridExpression, GridTensor } from "./grid.ts";
 import { type Pointer, pointerOf } from "./pointer.ts";
 import { type Scalar, tileOf } from "./tile.ts";
@@ -76,12 +76,16 @@ export const pointer = <const T extends DTypeLike>(dtype: T, facts: ParameterFac
 export const scalar = <const T extends DTypeLike>(dtype: T, facts: ParameterFacts = {}): ScalarSpec<T> =>
   spec("scalar", dtype, facts) as ScalarSpec<T>;
 
+export const factNames: NamesOf<ParameterFacts> = { alignment: true, unitStride: true, divisibleBy: true };
+
 function spec(kind: KernelParameter["kind"], dtype: DTypeLike, facts: ParameterFacts): ParameterSpec {
   if (!isDType(dtype) && !isVariable(dtype))
     throw new TraceError(
       "DTYPE",
       `${JSON.stringify(dtype)} is neither a dtype (${dtypes.join(", ")}) nor a dtype variable (an identifier with a capital letter first, such as "T")`,
     );
+  const unknown = unknownName(facts, factNames, "fact");
+  if (unknown !== undefined) throw new TraceError("PARAMETER", `tl.${kind}: ${unknown}`);
   return { kind, dtype, facts } as ParameterSpec;
 }
 

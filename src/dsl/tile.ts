@@ -57,7 +57,8 @@ export interface DotOptions {
   readonly precision?: "ieee" | "tf32";
 }
 
-function reverseOf(options: ScanOptions, what: string): boolean {
+/** The option of a scan, checked. */
+export function reverseOf(options: ScanOptions, what: string): boolean {
   checkOptions(options, { reverse: true }, what);
   return options.reverse ?? false;
 }

@@ -1,7 +1,7 @@
 /**
  * @file The emulated device: memory, modules and launches.
  */
-import { LaunchError } from "../support/index.ts";
+import { LaunchError, type NamesOf, refuseUnknownNames } from "../support/index.ts";
 import { PtxError } from "./errors.ts";
 import { GlobalMemory } from "./global-memory.ts";
 import type { AccessCount } from "./machine/access-counts.ts";
@@ -23,6 +23,13 @@ export interface EmulatedGpuOptions {
   /** Warp instructions after which a launch is taken to hang. Default 2^31. */
   readonly maxInstructions?: number;
 }
+
+const optionNames: NamesOf<EmulatedGpuOptions> = {
+  memoryBytes: true,
+  check: true,
+  checkGlobalRaces: true,
+  maxInstructions: true,
+};
 
 export interface LaunchConfiguration {
   readonly grid: readonly [number, number, number];
@@ -85,12 +92,10 @@ export class EmulatedGpu {
   readonly checkGlobalRaces: boolean;
   readonly maxInstructions: number;
 
-  constructor({
-    memoryBytes = 8 * 2 ** 30,
-    check = true,
-    checkGlobalRaces = true,
-    maxInstructions = 2 ** 31,
-  }: EmulatedGpuOptions = {}) {
+  /** @throws ArgumentError `ARGUMENT_UNKNOWN`. */
+  constructor(options: EmulatedGpuOptions = {}) {
+    refuseUnknownNames("EmulatedGpu", options, optionNames);
+    const { memoryBytes = 8 * 2 ** 30, check = true, checkGlobalRaces = true, maxInstructions = 2 ** 31 } = options;
     this.#memory = new GlobalMemory(memoryBytes);
     this.check = check;
     this.checkGlobalRaces = check && checkGlobalRaces;

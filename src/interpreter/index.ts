@@ -14,5 +14,5 @@ export {
   type PreparedKernel,
   prepare,
 } from "./interpret.ts";
-export { type Checks, defaultChecks } from "./machine.ts";
+export { type Checks, checksOf, defaultChecks } from "./machine.ts";
 export { type Finding, InterpreterError } from "./report.ts";

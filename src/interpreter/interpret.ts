@@ -5,7 +5,7 @@
 import type { Kernel, Location, Opcode } from "../ir/index.ts";
 import { evaluateGridExpression, LaunchError } from "../support/index.ts";
 import { type Arguments, assignParameters, bindArguments } from "./arguments.ts";
-import { type Checks, defaultChecks, Machine } from "./machine.ts";
+import { type Checks, checksOf, Machine } from "./machine.ts";
 import { type PlannedBlock, Planner } from "./plan.ts";
 
 /** One launch. */
@@ -41,9 +41,9 @@ export interface PreparedKernel {
   run(launch: Launch): Execution;
 }
 
-/** Plans `kernel`; `checks` change the defaults. */
+/** Plans `kernel`; `checks` change the defaults. @throws ArgumentError `ARGUMENT_UNKNOWN`, `ARGUMENT_VALUE`: a check that does not exist. */
 export function prepare(kernel: Kernel, checks: Partial<Checks> = {}): PreparedKernel {
-  const machine = new Machine(kernel, { ...defaultChecks, ...checks });
+  const machine = new Machine(kernel, checksOf(checks));
   const planner = new Planner(machine);
   const parameters = kernel.body.parameters.map((value) => planner.array(value));
   const body = planner.block(kernel.body, []);

@@ -3,6 +3,7 @@
  * reported. Planned operations hold their own tile arrays; this holds everything else.
  */
 import type { Kernel, Operation } from "../ir/index.ts";
+import { ArgumentError } from "../support/index.ts";
 import type { Region } from "./memory.ts";
 import { type Finding, findingToString, InterpreterError, shapeOfOperation, unravel } from "./report.ts";
 
@@ -36,6 +37,38 @@ export const defaultChecks: Checks = {
   promises: true,
   undefinedValues: true,
 };
+
+const flag = [true, false] as const;
+const allowed = {
+  nan: ["produced", "stored", false],
+  infinity: flag,
+  bounds: ["buffer", "view"],
+  races: flag,
+  arithmetic: flag,
+  promises: flag,
+  undefinedValues: flag,
+} as const satisfies Record<keyof Checks, readonly unknown[]>;
+
+/** The default checks with changes. @throws ArgumentError `ARGUMENT_UNKNOWN`, `ARGUMENT_VALUE`. */
+export function checksOf(changes: Partial<Checks>): Checks {
+  const checks = { ...defaultChecks };
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === undefined) continue;
+    if (!Object.hasOwn(allowed, name))
+      throw new ArgumentError(
+        "ARGUMENT_UNKNOWN",
+        `there is no check "${name}"; known are ${Object.keys(allowed).join(", ")}`,
+      );
+    const values: readonly unknown[] = allowed[name as keyof Checks];
+    if (!values.includes(value))
+      throw new ArgumentError(
+        "ARGUMENT_VALUE",
+        `checks: "${name}" must be ${values.map((one) => JSON.stringify(one)).join(" or ")}, got ${String(value)}`,
+      );
+    Object.assign(checks, { [name]: value });
+  }
+  return checks;
+}
 
 export class Machine {
   readonly kernel: Kernel;

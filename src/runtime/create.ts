@@ -3,7 +3,7 @@
  * backend that is named is taken or refused with the reason, never replaced.
  */
 import { ArgumentError, DeviceError } from "../support/errors.ts";
-import { type NamesOf, unknownName } from "../support/names.ts";
+import { type NamesOf, refuseUnknownNames } from "../support/names.ts";
 import type { CpuOptions } from "./cpu/device.ts";
 import { CpuDevice } from "./cpu/device.ts";
 import type { CudaDevice, CudaOptions } from "./cuda/index.ts";
@@ -40,8 +40,7 @@ export function createDevice(options: DeviceOptions & { readonly backend: "cuda"
 export function createDevice(options: DeviceOptions & { readonly backend: "cpu" }): Promise<CpuDevice>;
 export function createDevice(options?: DeviceOptions): Promise<Device>;
 export async function createDevice(options: DeviceOptions = {}): Promise<Device> {
-  const unknown = unknownName(options, optionNames, "option");
-  if (unknown !== undefined) throw new ArgumentError("ARGUMENT_UNKNOWN", `createDevice: ${unknown}`);
+  refuseUnknownNames("createDevice", options, optionNames);
   const { backend = "auto" } = options;
   switch (backend) {
     case "webgpu":

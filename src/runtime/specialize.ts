@@ -35,11 +35,10 @@ export class Specializer<T> {
   get(kernel: KernelDefinition | Kernel, values: LaunchValues, options: LaunchOptions): T {
     if (!isKernelDefinition(kernel) && kernel?.body === undefined)
       throw new LaunchError("KERNEL", `what is launched must be made by kernel() or compile(), got ${typeof kernel}`);
-    const unknown = unknownName(options, launchOptionNames, "option");
-    if (unknown !== undefined) throw new LaunchError("ARGUMENT_UNKNOWN", `launch of "${kernel.name}": ${unknown}`);
+    checkOptions(kernel.name, options);
     const specialization = isKernelDefinition(kernel)
       ? specializationOf(kernel, values, options)
-      : noConstants(kernel, options);
+      : noConstants(kernel.name, options);
     let made = this.#made.get(kernel);
     if (made === undefined) {
       made = new Map();
@@ -55,13 +54,24 @@ export class Specializer<T> {
   }
 }
 
-function noConstants(kernel: Kernel, { constants }: LaunchOptions): Specialization {
-  if (constants !== undefined && Object.keys(constants).length > 0) {
+/** A kernel that is compiled already, as a launch takes it. @throws LaunchError `ARGUMENT_UNKNOWN`, `CONSTANTS`. */
+export function compiledAlready(kernel: CompiledKernel, options: LaunchOptions): CompiledKernel {
+  checkOptions(kernel.metadata.name, options);
+  noConstants(kernel.metadata.name, options, "compiled");
+  return kernel;
+}
+
+function checkOptions(kernel: string, options: LaunchOptions): void {
+  const unknown = unknownName(options, launchOptionNames, "option");
+  if (unknown !== undefined) throw new LaunchError("ARGUMENT_UNKNOWN", `launch of "${kernel}": ${unknown}`);
+}
+
+function noConstants(kernel: string, { constants }: LaunchOptions, made = "traced"): Specialization {
+  if (constants !== undefined && Object.keys(constants).length > 0)
     throw new LaunchError(
       "CONSTANTS",
-      `kernel "${kernel.name}" is traced already: its constants cannot be set by the launch`,
+      `kernel "${kernel}" is ${made} already: its constants cannot be set by the launch`,
     );
-  }
   return {};
 }
 

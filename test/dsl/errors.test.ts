@@ -103,6 +103,37 @@ describe("messages", () => {
       () => tl.cumsum(tl.zeros([4], "f32"), 0, any({ reversed: true })),
     ],
     [
+      "an option that associativeScan has not",
+      "OPTION",
+      /associativeScan: there is no option "backwards"; known are reverse/,
+      () =>
+        tl.associativeScan({ x: tl.zeros([4], "f32") }, 0, (a, b) => ({ x: a.x.add(b.x) }), any({ backwards: true })),
+    ],
+    [
+      "an option that sort has not",
+      "OPTION",
+      /sort: there is no option "decending"; known are descending/,
+      () => tl.sort(tl.zeros([4], "f32"), 0, any({ decending: true })),
+    ],
+    [
+      "a bound that a loop has not",
+      "OPTION",
+      /loop: there is no option "stride"; known are from, to, step/,
+      () => tl.loop(any({ to: 4, stride: 2 }), {}, () => {}),
+    ],
+    [
+      "an option that while has not",
+      "OPTION",
+      /while: there is no option "max"; known are most/,
+      (p) =>
+        tl.while(
+          { n: p.n },
+          (s) => s.n.gt(0),
+          (s) => ({ n: s.n.sub(1) }),
+          any({ max: 4 }),
+        ),
+    ],
+    [
       "an axis that is not there",
       "AXIS",
       /max: axis 2 does not exist in shape \[4, 8\] \(axes count from 0\)/,

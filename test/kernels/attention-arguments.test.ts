@@ -96,6 +96,11 @@ const ofVariants: typeof mistakes = [
   [{ sinks: zeros([3], "f32") }, "ARGUMENT_SHAPE", /"sinks" .*Hq is 4 by "q1?"/],
   [{ keyLengths: zeros([2], "f32") }, "ARGUMENT_DTYPE", /"keyLengths" is f32, but must be i32/],
   [{ keyLengths: integers([1]) }, "ARGUMENT_SHAPE", /"keyLengths" .*B is 2 by "q1?"/],
+  [
+    { cumulativeLengths: { ...packed, key: 1 } },
+    "ARGUMENT_UNKNOWN",
+    /there is no entry of cumulativeLengths "key"; known are queries, keys/,
+  ],
   [{ cumulativeLengths: packed }, "ARGUMENT_SHAPE", /"cumulativeLengths" .*B is 2/],
   [
     { cumulativeLengths: packed, keyLengths: integers([1, 2]) },

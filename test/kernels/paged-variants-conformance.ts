@@ -135,6 +135,7 @@ export function describePagedVariants(title: string, device: () => Device, { ran
       const packed = (change: object, message: RegExp) =>
         wrong({ cumulativeLengths: { queries: starts, ...change } }, message);
       packed({ keys: starts }, /"cumulativeLengths.keys" is no argument .*: "contextLengths" say/);
+      packed({ quries: starts }, /there is no entry of cumulativeLengths "quries"; known are queries/);
       packed({ queries: undefined }, /"cumulativeLengths.queries" must be a tensor/);
       packed({ queries: integers(0, 2) }, /"cumulativeLengths.queries" has 2 entries, but must have 1 more than the 2/);
       wrong(

@@ -4,8 +4,8 @@
  * any code that works element by element.
  */
 import { checkAxis } from "../operands.ts";
-import { type Reduced, type Scalar, type ScanOptions, Tile, tileValue } from "../tile.ts";
-import { fail } from "../trace-context.ts";
+import { type Reduced, reverseOf, type Scalar, type ScanOptions, Tile, tileValue } from "../tile.ts";
+import { checkOptions, fail } from "../trace-context.ts";
 import type { DTypeLike, Shape, WideDType } from "../types.ts";
 import { join } from "./across.ts";
 import { arange } from "./creation.ts";
@@ -121,9 +121,10 @@ export function associativeScan<S extends Shape, R extends Tiles<S>>(
   tiles: R,
   axis: number,
   combine: Combine<R>,
-  { reverse = false }: ScanOptions = {},
+  options: ScanOptions = {},
 ): R {
   const what = "associativeScan";
+  const reverse = reverseOf(options, what);
   const checked = checkTiles(tiles, axis, what);
   const [before, length, after] = checked.around as [number, number, number];
   // Blocks [before, blocks, in the block, after] that are scanned already, and the total of each.
@@ -163,8 +164,10 @@ export interface SortOptions {
 export function sort<T extends WideDType, S extends Shape>(
   x: Tile<T, S>,
   axis: number = x.shape.length - 1,
-  { descending = false }: SortOptions = {},
+  options: SortOptions = {},
 ): Tile<T, S> {
+  checkOptions(options, { descending: true }, "sort");
+  const { descending = false } = options;
   const { shape, around } = checkTiles({ x }, axis, "sort");
   const [before, length, after] = around as [number, number, number];
   let sorted: AnyTile = (x as AnyTile).reshape(around);

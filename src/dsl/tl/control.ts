@@ -7,7 +7,7 @@ import { describeArgument, type Handle } from "../handle.ts";
 import { indexValue } from "../operands.ts";
 import { Pointer, pointerOf } from "../pointer.ts";
 import { operandOf, type Scalar, Tile, tileOf, tileValue } from "../tile.ts";
-import { currentTrace, emit, emitOperation, fail, nameValue } from "../trace-context.ts";
+import { checkOptions, currentTrace, emit, emitOperation, fail, nameValue } from "../trace-context.ts";
 import type { DTypeLike, Shape } from "../types.ts";
 import type { Index } from "../view.ts";
 
@@ -111,6 +111,7 @@ function makeLoop<S extends State>(
   body: (i: Scalar<"i32">, state: S) => NextState<S>,
   { index: indexName, condition }: LoopDetails<S>,
 ): S {
+  checkOptions(range ?? {}, { from: true, to: true, step: true }, "loop");
   if (range?.to === undefined) fail("LOOP", "a loop needs its end: tl.loop({ to: n }, state, body)");
   if (typeof range.step === "number" && range.step <= 0)
     fail("LOOP", `the step of a loop must be positive, got ${range.step}`);
@@ -167,8 +168,10 @@ function repeat<S extends State>(
   state: S,
   condition: (state: S) => Scalar<"bool">,
   body: (state: S, turn: Scalar<"i32">) => NextState<S>,
-  { most = 2 ** 31 - 1 }: WhileOptions = {},
+  options: WhileOptions = {},
 ): S {
+  checkOptions(options, { most: true }, "while");
+  const { most = 2 ** 31 - 1 } = options;
   const what = "the condition of tl.while";
   const asked = (current: S): Value => {
     const answer: unknown = condition(current);

@@ -1,5 +1,5 @@
 /** @file Kernels that write to caches: rows of new tokens into their slots, and whole pages from one layout to another. */
-import { kernel, tl } from "../../dsl/index.ts";
+import { kernel, type Scalar, tl } from "../../dsl/index.ts";
 
 /**
  * Row t of `rows` [T, Hk, D] to key `slots[t]` of `cache` [blocks, Hk, PAGE_SIZE, D], counted through all pages: page slot / PAGE_SIZE, key
@@ -20,6 +20,29 @@ export const appendToCacheKernel = kernel({
       const page = cache.at(slot.div(PAGE_SIZE), 0, slot.rem(PAGE_SIZE)).pointer;
       const key = tl.makeView(page, [cache.shape(1), cache.shape(3)], [cache.stride(1), cache.stride(3)]);
       key.store([head, 0], p.rows.at(token).load([head, 0], [BLOCK_HEADS, WIDTH]));
+    });
+  },
+});
+
+/** That no slot lies beyond the `last`, and that no two are alike but those that leave a row out. */
+export const checkSlotsKernel = kernel({
+  name: "check_slots",
+  constants: { BLOCK: 64 },
+  params: { slots: tl.tensor("i32", 1), last: tl.scalar("i32") },
+  grid: (p, { BLOCK }) => [tl.cdiv(p.slots.shape(0), BLOCK)],
+  body(p, { BLOCK }) {
+    const rows = p.slots.shape(0);
+    const from = (first: Scalar<"i32">) => {
+      const row = tl.arange(0, BLOCK).add(first);
+      // Beyond the last one, as if it left a row out.
+      return { row, slot: tl.where(row.lt(rows), p.slots.load([first], [BLOCK]), -1) };
+    };
+    const own = from(tl.programId(0).mul(BLOCK));
+    tl.assert(own.slot.le(p.last), '"slots" must lie in the cache');
+    tl.loop({ to: rows, step: BLOCK }, {}, (first) => {
+      const other = from(first);
+      const alike = own.slot.perRow().eq(other.slot.perColumn()).and(own.slot.ge(0).perRow());
+      tl.assert(alike.and(own.row.perRow().ne(other.row.perColumn())).not(), '"slots" must be different');
     });
   },
 });

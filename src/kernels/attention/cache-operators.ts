@@ -12,7 +12,8 @@ import type { Tensor } from "../../runtime/index.ts";
 import { nextPowerOfTwo } from "../../support/index.ts";
 import { ArgumentChecker, floatDTypes } from "../support/arguments.ts";
 import { type Integers, integersOf } from "../support/integers.ts";
-import { appendToCacheKernel, copyPagesKernel } from "./cache-kernels.ts";
+import { appendToCacheKernel, checkSlotsKernel, copyPagesKernel } from "./cache-kernels.ts";
+import { shouldValidate } from "./modifiers.ts";
 
 /** Arguments of `appendToCache`. */
 export interface AppendToCacheArguments {
@@ -20,11 +21,13 @@ export interface AppendToCacheArguments {
   readonly rows: Tensor;
   /**
    * T of them: where each row goes, page · block + place within the page; rows with negative ones are left out (vLLM's -1, padding). No two alike.
-   * Numbers of the host are checked. Of an i32 tensor [T] only the device knows the values: rows whose slots lie beyond the cache are left out, too.
+   * Numbers of the host are checked. Of an i32 tensor [T] only the device knows the values: unchecked, rows whose slots lie beyond the cache are left out, too.
    */
   readonly slots: Integers;
   /** [blocks, Hk, block, D], dtype of `rows`, any strides. Written in place. */
   readonly cache: Tensor;
+  /** Whether slots that only the device knows are checked there, before anything is written; a wrong one is the error `ASSERT`. Default: on the backend "cpu". */
+  readonly validate?: boolean;
 }
 
 /**
@@ -32,13 +35,16 @@ export interface AppendToCacheArguments {
  * @throws ArgumentError `ARGUMENT_MISSING`, `ARGUMENT_SHAPE`, `ARGUMENT_DTYPE`, `ARGUMENT_DEVICE`, `ARGUMENT_VALUE`.
  */
 export function appendToCache(args: AppendToCacheArguments): void {
-  using check = ArgumentChecker.of("appendToCache", args, { rows: true, slots: true, cache: true });
+  using check = ArgumentChecker.of("appendToCache", args, { rows: true, slots: true, cache: true, validate: true });
   const { rows, slots, cache } = args;
   check.tensor("rows", rows, ["T", "Hk", "D"], floatDTypes);
   check.tensor("cache", cache, ["blocks", "Hk", "block", "D"], [rows.dtype]);
-  const places = integersOf(check, "slots", slots, "T", slotRule(check)).tensor;
+  const { tensor: places, values } = integersOf(check, "slots", slots, "T", slotRule(check));
+  const validate = shouldValidate(check, args) && values === undefined;
   if (rows.size === 0) return;
   if (cache.size === 0) check.fail("ARGUMENT_SHAPE", `"cache" has shape [${cache.shape.join(", ")}]: it has no room`);
+  const last = Math.min(check.size("blocks") * check.size("block"), 2 ** 31) - 1;
+  if (validate) check.device.launch(checkSlotsKernel, { slots: places, last });
   const constants = {
     PAGE_SIZE: check.size("block"),
     BLOCK_HEADS: Math.min(8, nextPowerOfTwo(check.size("Hk"))),

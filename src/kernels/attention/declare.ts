@@ -10,6 +10,7 @@ import {
   type ParameterSpecs,
   tl,
 } from "../../dsl/index.ts";
+import { type NamesOf, refuseUnknownNames } from "../../support/index.ts";
 import { dense } from "./dense.ts";
 import type { Context } from "./scores.ts";
 import { type BlockConstants, blockConstants, tensorNames, type Variant } from "./variant.ts";
@@ -28,6 +29,23 @@ interface AttentionKernelSpec<P extends ParameterSpecs, O extends Constants> {
   body(p: BodyParameters<P & Common>, context: Context, own: BodyConstants<O>): void;
 }
 
+const variantEntries: NamesOf<Variant> = {
+  name: true,
+  terms: true,
+  tensors: true,
+  parameters: true,
+  constants: true,
+  spans: true,
+  logits: true,
+  packs: true,
+  sink: true,
+  dropout: true,
+  load: true,
+  storeGradients: true,
+  documents: true,
+  keyCount: true,
+};
+
 /** A kernel over a variant, with the operands of its terms and with the constants of both. */
 export function attentionKernel<
   C extends Constants,
@@ -37,6 +55,7 @@ export function attentionKernel<
   variant: Variant<any, C>,
   { name, params, constants, grid, body }: AttentionKernelSpec<P, O>,
 ): KernelDefinition<typeof blockConstants & C & O, P & Common> {
+  refuseUnknownNames(`variant "${variant.name}"`, variant, variantEntries, "entry");
   const operands = [...tensorNames(variant, "queries"), ...tensorNames(variant, "keys")];
   const definition: KernelDefinition<any, any> = kernel({
     name: variant === (dense as Variant) ? name : `${name}_${variant.name}`,

@@ -239,6 +239,7 @@ const keyLengths: Part = (check, { keyLengths, cumulativeLengths }) => {
 
 const documents: Part = (check, { cumulativeLengths, prefixLengths }) => {
   if (cumulativeLengths === undefined) return undefined;
+  check.names(cumulativeLengths, { queries: true, keys: true }, "entry of cumulativeLengths");
   if (check.size("B") !== 1)
     check.fail("ARGUMENT_SHAPE", `"cumulativeLengths" is of documents in one batch entry, but B is ${check.size("B")}`);
   const starts = (side: "queries" | "keys", rows: number) =>

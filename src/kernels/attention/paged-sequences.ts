@@ -50,6 +50,7 @@ function packedStarts(check: ArgumentChecker, args: { readonly cumulativeLengths
       "ARGUMENT_VALUE",
       `"cumulativeLengths.keys" is no argument of attention over paged caches: ${contextsSay}`,
     );
+  check.names(args.cumulativeLengths, { queries: true }, "entry of cumulativeLengths");
   const starts = startsOf(check, "cumulativeLengths.queries", queries, "B + 1", check.size("T"));
   const [entries, sequences] = [check.size("B + 1"), check.size("B")];
   if (entries !== sequences + 1)

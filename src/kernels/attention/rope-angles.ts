@@ -1,5 +1,6 @@
 /** @file The angles by which attention over raw queries and keys turns them: the public `ropeAngles`, and the operators' checks of it. */
 import type { Device, Tensor } from "../../runtime/index.ts";
+import { refuseUnknownNames } from "../../support/names.ts";
 import type { RopeFrequencies } from "../rope/frequencies.ts";
 import { mappedPositions, type PositionMap } from "../rope/position-maps.ts";
 import { ropeTableData } from "../rope/table.ts";
@@ -33,9 +34,11 @@ export interface RopeAngles extends Disposable {
 /**
  * The tables of a RoPE variant, with the positions of a map if one is given. Angles are computed in f64; a scale of logits (of the map, or the
  * variant's attention factor) is in the tables.
- * @throws ArgumentError `POSITION_MAP`, `ARGUMENT_VALUE`.
+ * @throws ArgumentError `POSITION_MAP`, `ARGUMENT_VALUE`, `ARGUMENT_UNKNOWN`.
  */
-export function ropeAngles(device: Device, { frequencies, map, length }: RopeAnglesOptions): RopeAngles {
+export function ropeAngles(device: Device, options: RopeAnglesOptions): RopeAngles {
+  refuseUnknownNames("ropeAngles", options, { frequencies: true, map: true, length: true });
+  const { frequencies, map, length } = options;
   const mapped = map && mappedPositions(map, length);
   const [queries, keys] = mapped
     ? [
@@ -73,6 +76,7 @@ export interface Rotation {
 export function rotationOf(check: ArgumentChecker, rope: RopeAngles, terms: number, longest: number): Rotation {
   if (typeof rope !== "object" || rope === null)
     check.fail("ARGUMENT_MISSING", `"rope" must be what ropeAngles gives, got ${String(rope)}`);
+  check.names(rope, { angles: true, layout: true }, "entry of rope");
   const { angles, layout } = rope;
   check.tensor("rope.angles", angles, [2, terms, 2, "positions", "d/2"], ["f32"]);
   check.oneOf("rope.layout", layout, ["half", "interleaved"]);

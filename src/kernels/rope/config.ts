@@ -4,6 +4,7 @@
  * refused: an embedding that is almost the trained one gives text that is almost right.
  */
 import { describe, isRecord } from "../../support/json.ts";
+import { refuseUnknownNames } from "../../support/names.ts";
 import { Keys, type RopeParameters } from "./config-keys.ts";
 import { type RopeConfig, type RopeScaling, type RopeSections, trainedLength } from "./variants.ts";
 
@@ -18,10 +19,9 @@ export interface RopeConfigOptions {
  * The rotary embedding of a config.json (parsed). A file that names no base means 10000.
  * @throws ConfigError `CONFIG_VALUE`: the key, what it is, and what is accepted.
  */
-export function readRopeConfig(
-  json: Readonly<Record<string, unknown>>,
-  { place = "config.json", layerType }: RopeConfigOptions = {},
-): RopeConfig {
+export function readRopeConfig(json: Readonly<Record<string, unknown>>, options: RopeConfigOptions = {}): RopeConfig {
+  refuseUnknownNames("readRopeConfig", options, { place: true, layerType: true });
+  const { place = "config.json", layerType } = options;
   const top = new Keys(json, place, "");
   refuseOtherFamilies(top);
   if (top.has("rope_scaling") && top.has("rope_parameters"))

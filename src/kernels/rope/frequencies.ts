@@ -3,6 +3,7 @@
  * computes them in f32; the difference is its rounding.)
  */
 import { ConfigError } from "../../support/errors.ts";
+import { refuseUnknownNames } from "../../support/names.ts";
 import type { RopeConfig, RopeLayout, RopeScaling, RopeSections } from "./variants.ts";
 
 /** xPos: a query's pair i at position n is multiplied by zeta_i^((n - center)/scaleBase), a key's divided by it. */
@@ -39,10 +40,9 @@ export interface RopeFrequencyOptions {
  * that are already turned stay valid only while they are equal.
  * @throws ConfigError `CONFIG_VALUE` for a head size that does not fit the variant.
  */
-export function ropeFrequencies(
-  config: RopeConfig,
-  { headDim, sequenceLength = config.maxPositions }: RopeFrequencyOptions,
-): RopeFrequencies {
+export function ropeFrequencies(config: RopeConfig, options: RopeFrequencyOptions): RopeFrequencies {
+  refuseUnknownNames("ropeFrequencies", options, { headDim: true, sequenceLength: true });
+  const { headDim, sequenceLength = config.maxPositions } = options;
   const { theta, scaling, layout, sections } = config;
   const rotaryDim = rotaryDimOf(config, headDim);
   if (sections && sum(sections.sizes) !== rotaryDim / 2)

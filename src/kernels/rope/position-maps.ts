@@ -7,6 +7,7 @@
  * only as the operator, without its positions: a general map expresses it, no map here claims to be it.
  */
 import { ArgumentError } from "../../support/errors.ts";
+import { type NamesOf, refuseUnknownNames } from "../../support/names.ts";
 
 /** A map is plain formulas; anyone may write one. Positions may be any real numbers. */
 export interface PositionMap {
@@ -33,7 +34,9 @@ export interface LogScaleOptions {
 }
 
 /** ReRoPE: all keys at least `window` behind the query appear at distance `window`. */
-export function reRope({ window, logScale }: { readonly window: number } & LogScaleOptions): PositionMap {
+export function reRope(options: { readonly window: number } & LogScaleOptions): PositionMap {
+  refuseUnknownNames("reRope", options, { window: true, logScale: true });
+  const { window, logScale } = options;
   count("reRope", "window", window);
   return {
     name: nameOf("rerope", { window, logScale }),
@@ -45,11 +48,11 @@ export function reRope({ window, logScale }: { readonly window: number } & LogSc
 }
 
 /** Leaky ReRoPE: a distance d >= `window` appears as window + (d - window) / factor. */
-export function leakyReRope({
-  window,
-  factor,
-  logScale,
-}: { readonly window: number; readonly factor: number } & LogScaleOptions): PositionMap {
+export function leakyReRope(
+  options: { readonly window: number; readonly factor: number } & LogScaleOptions,
+): PositionMap {
+  refuseUnknownNames("leakyReRope", options, { window: true, factor: true, logScale: true });
+  const { window, factor, logScale } = options;
   count("leakyReRope", "window", window);
   if (!(factor >= 1 && factor < Number.POSITIVE_INFINITY))
     wrong("leakyReRope", "factor", factor, "a number of at least 1");
@@ -63,11 +66,11 @@ export function leakyReRope({
 }
 
 /** Self-Extend: beyond `window`, positions are those of groups of `group` tokens, shifted so that the two parts meet. */
-export function selfExtend({
-  group,
-  window,
-  logScale,
-}: { readonly group: number; readonly window: number } & LogScaleOptions): PositionMap {
+export function selfExtend(
+  options: { readonly group: number; readonly window: number } & LogScaleOptions,
+): PositionMap {
+  refuseUnknownNames("selfExtend", options, { group: true, window: true, logScale: true });
+  const { group, window, logScale } = options;
   count("selfExtend", "group", group);
   count("selfExtend", "window", window);
   const shift = window - Math.floor(window / group);
@@ -97,8 +100,22 @@ export interface MappedPositions {
   readonly queryScale: Float64Array;
 }
 
-/** @throws ArgumentError `POSITION_MAP`: a threshold that is no integer of at least 0, or a position or scale that is not finite. */
+const mapNames: NamesOf<PositionMap> = {
+  name: true,
+  threshold: true,
+  nearQuery: true,
+  nearKey: true,
+  farQuery: true,
+  farKey: true,
+  queryScale: true,
+};
+
+/**
+ * @throws ArgumentError `POSITION_MAP`: a threshold that is no integer of at least 0, or a position or scale that is not finite; `ARGUMENT_UNKNOWN`: a formula
+ * that maps do not have.
+ */
 export function mappedPositions(map: PositionMap, length: number): MappedPositions {
+  refuseUnknownNames(`the position map ${map.name}`, map, mapNames, "entry");
   if (!Number.isSafeInteger(map.threshold) || map.threshold < 0)
     wrong(map.name, "threshold", map.threshold, "an integer of at least 0");
   const table = (name: string, of: (position: number) => number) =>

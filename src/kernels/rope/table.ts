@@ -4,6 +4,7 @@
  */
 import type { Device, Tensor } from "../../runtime/index.ts";
 import { ArgumentError } from "../../support/errors.ts";
+import { refuseUnknownNames } from "../../support/names.ts";
 import { type RopeFrequencies, ropeFrequencies } from "./frequencies.ts";
 import { plainRope, type RopeLayout, type RopeSections } from "./variants.ts";
 
@@ -45,10 +46,9 @@ export interface RopeTableDataOptions {
 }
 
 /** Tables on the host. @throws ArgumentError `ARGUMENT_VALUE`. */
-export function ropeTableData(
-  frequencies: RopeFrequencies,
-  { positions, side = "query", rowScale }: RopeTableDataOptions,
-): RopeTableData {
+export function ropeTableData(frequencies: RopeFrequencies, options: RopeTableDataOptions): RopeTableData {
+  refuseUnknownNames("ropeTable", options, { positions: true, side: true, rowScale: true });
+  const { positions, side = "query", rowScale } = options;
   const { inverseFrequencies, attentionFactor, sections, decay } = frequencies;
   const kinds = positionKinds(positions, sections);
   const rows = kinds[0].length;
@@ -94,13 +94,23 @@ export type RopeTableOptions = RopeTableDataOptions &
 
 /** Tables on a device, for `rope`. @throws ArgumentError `ARGUMENT_VALUE`. */
 export function ropeTable(device: Device, options: RopeTableOptions): RopeTable {
-  const frequencies = options.frequencies ?? plainFrequencies(options);
-  const { rows, pairs, cos, sin } = ropeTableData(frequencies, options);
+  const {
+    frequencies: given,
+    headDim,
+    base,
+    ...rest
+  } = options as RopeTableDataOptions & {
+    readonly frequencies?: RopeFrequencies;
+    readonly headDim?: number;
+    readonly base?: number;
+  };
+  const frequencies = given ?? plainFrequencies({ headDim: headDim!, base });
+  const { rows, pairs, cos, sin } = ropeTableData(frequencies, rest);
   const upload = (table: Float32Array) => device.tensor(table, { shape: [rows, pairs], dtype: "f32" });
   return { cos: upload(cos), sin: upload(sin), layout: frequencies.layout };
 }
 
-function plainFrequencies({ headDim, base = 10000 }: { headDim: number; base?: number }): RopeFrequencies {
+function plainFrequencies({ headDim, base = 10000 }: { headDim: number; base: number | undefined }): RopeFrequencies {
   if (!Number.isInteger(headDim) || headDim < 2 || headDim % 2 !== 0 || !(base > 0))
     throw new ArgumentError(
       "ARGUMENT_VALUE",

@@ -1,6 +1,6 @@
 /** @file Generation: a prompt's continuation, token by token, as text that never shows half a character. */
 import { ArgumentError } from "../../support/errors.ts";
-import { type NamesOf, unknownName } from "../../support/names.ts";
+import { type NamesOf, refuseUnknownNames } from "../../support/names.ts";
 import type { Aquila2 } from "./model.ts";
 import type { PositionOptions } from "./positions.ts";
 import { createSampler, type SamplingOptions } from "./sampling.ts";
@@ -41,8 +41,7 @@ export async function* generate(
   prompt: string | readonly number[],
   options: GenerateOptions = {},
 ): AsyncGenerator<Piece, void> {
-  const unknown = unknownName(options, optionNames, "option");
-  if (unknown !== undefined) throw new ArgumentError("ARGUMENT_UNKNOWN", `generate: ${unknown}`);
+  refuseUnknownNames("generate", options, optionNames);
   const { maxNewTokens = 200, signal } = options;
   const { config, tokenizer } = model;
   if (!Number.isInteger(maxNewTokens) || maxNewTokens < 0) {

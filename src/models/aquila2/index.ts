@@ -5,7 +5,7 @@
  */
 import type { Device } from "../../runtime/index.ts";
 import { ArgumentError } from "../../support/errors.ts";
-import { type NamesOf, unknownName } from "../../support/names.ts";
+import { type NamesOf, refuseUnknownNames } from "../../support/names.ts";
 import { type ModelFiles, modelFilesOfDirectory, readText } from "./byte-source.ts";
 import { openCheckpoint } from "./checkpoint.ts";
 import { parseConfig } from "./config.ts";
@@ -54,8 +54,7 @@ const loadOptionNames: NamesOf<LoadOptions> = {
  * there is one, tokenizer_config.json. Throws `ConfigError`, `CheckpointError`, `DeviceError`.
  */
 export async function loadAquila2(directory: string | ModelFiles, options: LoadOptions): Promise<Aquila2> {
-  const unknown = unknownName(options ?? {}, loadOptionNames, "option");
-  if (unknown !== undefined) throw new ArgumentError("ARGUMENT_UNKNOWN", `loadAquila2: ${unknown}`);
+  refuseUnknownNames("loadAquila2", options ?? {}, loadOptionNames);
   const { device, dtype = "f32", onProgress, onWarning, rope, scheme } = options ?? {};
   if (typeof device?.launch !== "function")
     throw new ArgumentError(

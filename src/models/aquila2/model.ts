@@ -5,6 +5,7 @@
 import { embedding, matmul, rmsNorm } from "../../kernels/index.ts";
 import type { Device, Tensor } from "../../runtime/index.ts";
 import { ArgumentError } from "../../support/errors.ts";
+import { refuseUnknownNames } from "../../support/names.ts";
 import { type CacheOptions, KeyValueCache } from "./cache.ts";
 import type { ModelConfig } from "./config.ts";
 import { type GenerateOptions, generate, type Piece } from "./generate.ts";
@@ -70,6 +71,7 @@ export class Aquila2 implements Disposable {
    * frequencies. Dispose of it when the sequence is done. `options`: other positions than the model's, and which keys are kept.
    */
   createCache(capacity: number, options: CacheOptions = {}): KeyValueCache {
+    refuseUnknownNames("createCache", options, { keys: true, rope: true, scheme: true });
     const positions = resolvePositions(this.config, this.positions, options);
     return new KeyValueCache(this.device, this.config, this.dtype, capacity, positions, options.keys);
   }

@@ -4,6 +4,7 @@
  */
 import { ConfigError } from "../../support/errors.ts";
 import { describe, isRecord } from "../../support/json.ts";
+import { refuseUnknownNames } from "../../support/names.ts";
 
 /** Turns ids into text piece by piece; the pieces joined are `Tokenizer.decode` of all ids. */
 export interface TextStream {
@@ -93,6 +94,7 @@ export class Tokenizer {
 
   /** A new stream of text; each keeps its own state. */
   stream(options: DecodeOptions = {}): TextStream {
+    refuseUnknownNames("decode", options, { skipSpecialTokens: true });
     const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
     const added = this.#encoder.get_added_tokens_decoder();
     return {

@@ -1,6 +1,7 @@
 /** @file `Trainer`: steps of AdamW on the weights of a model, in place. */
 import { type AdamWOptions, adamWStep, copy } from "../../kernels/index.ts";
 import type { Tensor } from "../../runtime/index.ts";
+import { type NamesOf, refuseUnknownNames } from "../../support/names.ts";
 import type { Aquila2 } from "./model.ts";
 import { type LossOptions, lossAndGradients, tensorsOf } from "./training.ts";
 
@@ -15,6 +16,14 @@ interface WeightState {
 
 export interface TrainerOptions extends AdamWOptions, LossOptions {}
 
+const optionNames: NamesOf<TrainerOptions> = {
+  learningRate: true,
+  betas: true,
+  epsilon: true,
+  weightDecay: true,
+  lossScale: true,
+};
+
 /**
  * Trains a model in place with AdamW: `trainer.step(batch)`. Weights that are stored in 16 bits get f32 master copies, so that small
  * updates are not lost. Takes 8 bytes a weight for the moments, and 4 for a master copy.
@@ -26,6 +35,7 @@ export class Trainer implements Disposable {
   #steps = 0;
 
   constructor(model: Aquila2, options: TrainerOptions) {
+    refuseUnknownNames("Trainer", options, optionNames);
     this.model = model;
     this.#options = options;
     this.#weights = tensorsOf(model.parameters).map((parameter) => {
@@ -48,7 +58,7 @@ export class Trainer implements Disposable {
    */
   step(sequences: readonly (readonly number[])[]): Tensor {
     const { lossScale = 1, ...options } = this.#options;
-    const { loss, gradients: all } = lossAndGradients(this.model, sequences, this.#options);
+    const { loss, gradients: all } = lossAndGradients(this.model, sequences, { lossScale });
     using gradients = all;
     const step = this.#steps + 1;
     for (const [i, gradient] of tensorsOf(gradients).entries())

@@ -24,6 +24,7 @@ import {
 } from "../../kernels/index.ts";
 import type { Tensor } from "../../runtime/index.ts";
 import { ArgumentError } from "../../support/errors.ts";
+import { refuseUnknownNames } from "../../support/names.ts";
 import type { ModelConfig } from "./config.ts";
 import type { Aquila2 } from "./model.ts";
 import type { LayerParameters, Parameters } from "./parameters.ts";
@@ -224,8 +225,10 @@ export interface LossOptions {
 export function lossAndGradients(
   model: Aquila2,
   sequences: readonly (readonly number[])[],
-  { lossScale = 1 }: LossOptions = {},
+  options: LossOptions = {},
 ): LossAndGradients {
+  refuseUnknownNames("lossAndGradients", options, { lossScale: true });
+  const { lossScale = 1 } = options;
   const { config, device, parameters } = model;
   const { batch, length, ...host } = batchOf(sequences, config.vocabSize);
   using scope = new Scope();

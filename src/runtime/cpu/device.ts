@@ -6,7 +6,7 @@
 import { accessOf } from "../../codegen/access.ts";
 import { type LaunchArgument, launchArguments } from "../../codegen/metadata.ts";
 import type { Argument, Checks, PreparedKernel, StorageArray } from "../../interpreter/index.ts";
-import { prepare } from "../../interpreter/index.ts";
+import { checksOf, prepare } from "../../interpreter/index.ts";
 import type { DType, Kernel } from "../../ir/index.ts";
 import { elementBytes } from "../../ir/index.ts";
 import { DeviceError } from "../../support/errors.ts";
@@ -68,14 +68,14 @@ class ArrayStorage implements Storage {
 export class CpuDevice extends Device {
   readonly backend = "cpu";
   readonly name = "interpreter";
-  readonly #checks: Partial<Checks>;
+  readonly #checks: Checks;
   readonly #onPrint: PrintHandler;
   readonly #prepared: Specializer<PreparedKernel & { readonly declared: readonly LaunchArgument[] }>;
   #disposed = false;
 
   constructor({ checks = {}, onPrint = console.log }: CpuOptions = {}) {
     super();
-    this.#checks = checks;
+    this.#checks = checksOf(checks);
     this.#onPrint = onPrint;
     this.#prepared = new Specializer((definition, specialization) =>
       this.#prepare("trace" in definition ? definition.trace(specialization) : definition),

@@ -13,7 +13,7 @@ import { resolveArguments, resolveGrid } from "../arguments.ts";
 import type { LaunchOptions, PrintHandler } from "../device.ts";
 import { Device } from "../device.ts";
 import type { Launchable } from "../specialize.ts";
-import { isCompiled, Specializer } from "../specialize.ts";
+import { compiledAlready, isCompiled, Specializer } from "../specialize.ts";
 import type { Storage } from "../storage.ts";
 import type { LaunchTiming } from "../webgpu/timer.ts";
 import { DriverGpu } from "./driver-gpu.ts";
@@ -125,7 +125,9 @@ export class CudaDevice extends Device {
   }
 
   launch(launched: Launchable, values: LaunchValues, options: LaunchOptions = {}): void {
-    const kernel = isCompiled(launched) ? launched : this.#compiled.get(launched, values, options);
+    const kernel = isCompiled(launched)
+      ? compiledAlready(launched, options)
+      : this.#compiled.get(launched, values, options);
     const { name, params, arguments: declared, grid: expressions, block } = kernel.metadata;
     const { tensors, scalars } = resolveArguments(name, declared, values, this);
     const grid = resolveGrid(name, options.grid, expressions, scalars);

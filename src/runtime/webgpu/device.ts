@@ -14,7 +14,7 @@ import { decodeDebugOutput } from "../debug-output.ts";
 import type { LaunchOptions, PrintHandler } from "../device.ts";
 import { Device } from "../device.ts";
 import type { Launchable } from "../specialize.ts";
-import { isCompiled, Specializer } from "../specialize.ts";
+import { compiledAlready, isCompiled, Specializer } from "../specialize.ts";
 import type { Storage } from "../storage.ts";
 import { SharedStorage } from "../storage.ts";
 import { checkShape, extentOf, rowMajorStrides } from "../strides.ts";
@@ -177,7 +177,9 @@ export class WebGpuDevice extends Device implements BufferQueue {
 
   launch(launched: Launchable, values: LaunchValues, options: LaunchOptions = {}): void {
     this.assertUsable();
-    const kernel = isCompiled(launched) ? launched : this.#compiled.get(launched, values, options);
+    const kernel = isCompiled(launched)
+      ? compiledAlready(launched, options)
+      : this.#compiled.get(launched, values, options);
     const { metadata } = kernel;
     const { name } = metadata;
     const resolved = resolveArguments(name, metadata.arguments, values, this);

@@ -19,7 +19,7 @@ import type { Aquila2 } from "../model.ts";
 import type { ModelDType } from "../parameters.ts";
 import { type PositionOptions, RotaryTables } from "../positions.ts";
 import { Scope } from "../scope.ts";
-import { type MeasureOptions, OptionChecker, overLengths } from "./measure.ts";
+import { type MeasureOptions, measureOptionNames, OptionChecker, overLengths } from "./measure.ts";
 
 export interface AttentionPictureOptions extends MeasureOptions {
   readonly layer: number;
@@ -62,6 +62,7 @@ export async function attentionPicture(
   const { ids, layer, head, length, schemes, bins = 64 } = options;
   const { config } = model;
   const check = new OptionChecker("attentionPicture");
+  check.names(options, { ...measureOptionNames, layer: true, head: true, length: true, bins: true });
   check.integer("layer", layer, 0, config.layers - 1);
   check.integer("head", head, 0, config.heads - 1);
   check.integer("bins", bins, 1, 256);

@@ -3,6 +3,7 @@
  * context, with its progress.
  */
 import { ArgumentError } from "../../../support/errors.ts";
+import { type NamesOf, refuseUnknownNames } from "../../../support/names.ts";
 import type { Aquila2 } from "../model.ts";
 import type { NamedPositions } from "../position-text.ts";
 import type { PositionOptions } from "../positions.ts";
@@ -70,7 +71,19 @@ export async function overLengths<C, T>(
   return rows;
 }
 
-/** Checks of options; every failure is an ArgumentError `EVALUATION` that names the function. */
+export const measureOptionNames = {
+  ids: true,
+  schemes: true,
+  onProgress: true,
+  signal: true,
+} as const satisfies NamesOf<MeasureOptions>;
+export const lengthOptionNames = {
+  ...measureOptionNames,
+  lengths: true,
+  starts: true,
+} as const satisfies NamesOf<LengthOptions>;
+
+/** Checks of options; every failure but that of names is an ArgumentError `EVALUATION` that names the function. */
 export class OptionChecker {
   readonly #function: string;
 
@@ -80,6 +93,11 @@ export class OptionChecker {
 
   fail(message: string): never {
     throw new ArgumentError("EVALUATION", `${this.#function}: ${message}.`);
+  }
+
+  /** @throws ArgumentError `ARGUMENT_UNKNOWN`. */
+  names<A extends object>(options: A, names: NamesOf<A>): void {
+    refuseUnknownNames(this.#function, options, names);
   }
 
   integer(name: string, value: number, least: number, most = Number.MAX_SAFE_INTEGER): void {

@@ -5,7 +5,7 @@
 import { trainedLength } from "../../../kernels/index.ts";
 import type { Aquila2 } from "../model.ts";
 import type { PositionOptions } from "../positions.ts";
-import { type LengthOptions, OptionChecker, overLengths } from "./measure.ts";
+import { type LengthOptions, lengthOptionNames, OptionChecker, overLengths } from "./measure.ts";
 import { logProbability } from "./scoring.ts";
 
 export interface PerplexityOptions extends LengthOptions {
@@ -34,6 +34,7 @@ export interface PerplexityReport {
 export async function evaluatePerplexity(model: Aquila2, options: PerplexityOptions): Promise<PerplexityReport> {
   const { ids, lengths, schemes, tail = 128, starts = [0, 4096, 8192, 12288] } = options;
   const check = new OptionChecker("evaluatePerplexity");
+  check.names(options, { ...lengthOptionNames, tail: true });
   check.integer("tail", tail, 1);
   check.schemes(schemes);
   check.integers("lengths", lengths, tail, ", the scored positions");

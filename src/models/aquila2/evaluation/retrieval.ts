@@ -7,7 +7,7 @@ import { trainedLength } from "../../../kernels/index.ts";
 import type { KeyValueCache } from "../cache.ts";
 import type { Aquila2 } from "../model.ts";
 import type { PositionOptions } from "../positions.ts";
-import { type LengthOptions, OptionChecker, overLengths } from "./measure.ts";
+import { type LengthOptions, lengthOptionNames, OptionChecker, overLengths } from "./measure.ts";
 import { logProbability } from "./scoring.ts";
 
 /** The fact, with `{name}` where the name stands; questions that the name answers; the names. */
@@ -78,6 +78,7 @@ interface Context {
 export async function evaluateRetrieval(model: Aquila2, options: RetrievalOptions): Promise<RetrievalReport> {
   const { ids, lengths, schemes, starts = [0], task = defaultRetrievalTask } = options;
   const check = new OptionChecker("evaluateRetrieval");
+  check.names(options, { ...lengthOptionNames, task: true });
   const tokens = tokensOf(model, task, check);
   const question = longest(tokens.questions);
   check.schemes(schemes);
