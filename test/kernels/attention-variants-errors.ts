@@ -37,7 +37,7 @@ export function inputsOf(device: Device, c: VariantCase) {
     ...(c.sinks && { sinks: random([c.queryHeads], c.sinksDtype ?? "f32", 8, 2) }),
   };
 }
-type Inputs = ReturnType<typeof inputsOf>;
+export type Inputs = ReturnType<typeof inputsOf>;
 
 /** The variant arguments of a case, as the operators take them. */
 export function argumentsOf(device: Device, c: VariantCase, { bias, sinks }: Pick<Inputs, "bias" | "sinks">) {
@@ -89,7 +89,7 @@ export function runOperators(
 }
 
 /** The problem and the inputs of a case as the reference takes them. */
-function givenOf(c: VariantCase, inputs: Inputs) {
+export function givenOf(c: VariantCase, inputs: Inputs) {
   const { q1, q2, k1, k2, v, dout } = inputs;
   const problem = problemOf(c, {
     dropout: dropoutOf(c, dropoutOffset),

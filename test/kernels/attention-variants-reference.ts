@@ -34,10 +34,12 @@ export interface DenseInputs {
 /** Results and the gradients of the sum of out ∘ dout, by name: out, lse, totalAttention, dq1, dk1, ..., dv, dbias, dsinks. */
 export type DenseResults = Readonly<Record<string, Float64Array>>;
 
+/** `roundLogit`: where logits are kept in another dtype than the other intermediates. */
 export function denseAttention(
   c: DenseProblem,
   { terms, v, dout }: DenseInputs,
   round: (x: number) => number = (x) => x,
+  roundLogit = round,
 ): DenseResults {
   const { batch, queryHeads: H, keyHeads, queries: M, keys: N, headDim: D, valueDim: E } = c;
   const out = new Float64Array(batch * H * M * E);
@@ -65,11 +67,9 @@ export function denseAttention(
           let product = 0;
           for (let d = 0; d < D; d++)
             product += terms[term]!.q[row * D + d]! * terms[term]!.k[(keyHead * N + n) * D + d]!;
-          const [inner, slope] = c.logit?.(round(round(product) * c.scale), b, h, m, n) ?? [
-            round(round(product) * c.scale),
-            1,
-          ];
-          const logit = c.bias ? round(round(inner) + c.bias.values[biasAt(b, h, m, n)]!) : round(inner);
+          const scaled = roundLogit(roundLogit(product) * c.scale);
+          const [inner, slope] = c.logit?.(scaled, b, h, m, n) ?? [scaled, 1];
+          const logit = c.bias ? roundLogit(roundLogit(inner) + c.bias.values[biasAt(b, h, m, n)]!) : roundLogit(inner);
           seen.push({ n, term, slope, logit, weight: 0 });
         }
         const sink = c.sinks?.[h] ?? Number.NEGATIVE_INFINITY;

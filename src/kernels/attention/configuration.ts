@@ -144,7 +144,11 @@ export function traitsOf(problem: HeadProblem): Traits {
 /** What the forward kernel is made with. */
 export interface ForwardConfiguration extends BlockConfiguration {
   readonly LAZY_RESCALE: boolean;
+  readonly FUSED_SHIFT: boolean;
 }
+
+/** Whether logits come from tensor cores, beside which an operation for each logit counts. */
+export const fusesShift = ({ backend, dtype }: HeadProblem): boolean => backend === "cuda" && dtype !== "f32";
 
 /** Block sizes for `queries` rows; never more rows than the next power of two, since a decoding step has one. */
 export function forwardConfiguration(problem: HeadProblem, queries: number): ForwardConfiguration {
@@ -152,11 +156,12 @@ export function forwardConfiguration(problem: HeadProblem, queries: number): For
   const { BLOCK_M, BLOCK_N, NUM_WARPS } = forwardTable[problem.backend](traits);
   const rows = Math.min(BLOCK_M, Math.max(smallestExtent, nextPowerOfTwo(queries)));
   // Beside tensor cores every instruction counts; elsewhere deciding costs as much as it saves.
-  const LAZY_RESCALE = problem.backend === "cuda" && traits.half;
-  if (NUM_WARPS === undefined) return { BLOCK_M: rows, BLOCK_N, LAZY_RESCALE };
+  const FUSED_SHIFT = fusesShift(problem);
+  const shared = { BLOCK_N, LAZY_RESCALE: FUSED_SHIFT, FUSED_SHIFT };
+  if (NUM_WARPS === undefined) return { BLOCK_M: rows, ...shared };
   // Fewer would not have the registers for the keys' addresses, and for turning them.
   const fewest = traits.turned ? NUM_WARPS : 4;
-  return { BLOCK_M: rows, BLOCK_N, NUM_WARPS: Math.max(fewest, (NUM_WARPS * rows) / BLOCK_M), LAZY_RESCALE };
+  return { BLOCK_M: rows, ...shared, NUM_WARPS: Math.max(fewest, (NUM_WARPS * rows) / BLOCK_M) };
 }
 
 /** Block sizes of the kernel of dq. */

@@ -29,6 +29,7 @@ export function withLogits<C extends Constants, P extends ParameterSpecs>(
 /** The second function of what the first one gives. */
 function inTurn(first: LogitTransform, second: LogitTransform): LogitTransform {
   return {
+    moderate: first.moderate === true && second.moderate === true,
     apply: (scaled, at, unscaled) => second.apply(first.apply(scaled, at, unscaled), at),
     ...((first.slope || second.slope) && {
       slope(scaled, logits, at, unscaled) {
@@ -63,6 +64,7 @@ export function withSoftcap<C extends Constants>(variant: Variant<any, C>): Vari
     const inverse = tl.div(1, p.softcap);
     const rate = inverse.mul(-2 * log2e);
     return {
+      moderate: true,
       apply(scaled, _, unscaled) {
         if (c.LARGE_SOFTCAP) return scaled.mul(inverse).tanh().mul(p.softcap);
         // Finite, so that 0 stays 0.
@@ -93,6 +95,7 @@ export const withAlibi = <C extends Constants>(variant: Variant<any, C>): Varian
   withLogits(variant, "alibi", { alibiSlopes: tl.tensor("f32", 1) }, (p, at, _, ofHead) => {
     const slope = ofHead(p.alibiSlopes).neg();
     return {
+      moderate: true,
       apply: (scaled, { query, key }) => query.add(at.keys.sub(at.queries)).sub(key).abs().to("f32").fma(slope, scaled),
     };
   });

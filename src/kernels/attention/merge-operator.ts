@@ -43,8 +43,8 @@ export function mergeAttention(states: readonly AttentionState[], options: Merge
   if (lse.size === 0) return { out, lse };
 
   const extent = tileExtent(valueDim);
-  const make = extent === valueDim ? device.empty : device.zeros;
-  using partial = make.call(device, [states.length, batch, heads, queries, partialWidth(extent)], "f32");
+  // Zeros: what a lse has lost by rounding nobody knows, nor is there anything in channels that only fill a tile.
+  using partial = device.zeros([states.length, batch, heads, queries, partialWidth(extent)], "f32");
   for (const [i, state] of states.entries()) {
     using part = partial.slice(0, i, i + 1);
     using rows = part.reshape(part.shape.slice(1));

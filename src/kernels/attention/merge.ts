@@ -25,12 +25,15 @@ export const attentionMergeKernel = kernel({
     const { max, sum, acc } = tl.loop({ to: p.partial.shape(0) }, start, (part, s) => {
       const rows = p.partial.at(part, batch, head.div(group), head.rem(group));
       // Rows beyond the last are read as lse 0 and output 0, and never stored.
-      const lse = rows.load([first, VALUE_DIM], [BLOCK_M, 1], { inBounds: [1] });
+      const [lse, lost] = [VALUE_DIM, VALUE_DIM + 1].map((column) =>
+        rows.load([first, column], [BLOCK_M, 1], { inBounds: [1] }),
+      ) as [typeof s.max, typeof s.max];
       const out = rows.load([first, 0], [BLOCK_M, VALUE_DIM], { inBounds: [1] });
       const max = tl.maximum(s.max, lse);
       // A query that has seen no key yet: 2^(-inf - 0) = 0, and not 2^(-inf + inf).
       const shift = tl.where(max.eq(Number.NEGATIVE_INFINITY), 0, max);
-      const [rescale, weight] = [s.max, lse].map((x) => tl.exp2(x.sub(shift).mul(log2e))) as [typeof lse, typeof lse];
+      const rescale = tl.exp2(s.max.sub(shift).mul(log2e));
+      const weight = tl.exp2(lse.sub(shift).add(lost).mul(log2e));
       return {
         max,
         sum: s.sum.mul(rescale).add(weight),

@@ -11,11 +11,13 @@ import type { BlockM, Place, RuntimeIndex } from "./variant.ts";
 export interface QueryResults {
   readonly out: Tile<"f32", readonly [BlockM, Dim<"VALUE_DIM">]>;
   readonly lse: Tile<"f32", readonly [BlockM]>;
+  /** What `lse` lost by rounding: where logits are large, all of the logarithm of their number. */
+  readonly lost: Tile<"f32", readonly [BlockM]>;
 }
 
 /** Stores the results of the rows from `first` on. `padded`: `out` has more channels than the tensor. */
 export function storeResults(
-  { out, lse }: QueryResults,
+  { out, lse }: Omit<QueryResults, "lost">,
   into: { readonly out: TensorView<"T", 4>; readonly lse: TensorView<"f32", 3> },
   at: Place,
   first: RuntimeIndex,

@@ -24,12 +24,13 @@ import {
 export const log2e = Math.log2(Math.E);
 
 /**
- * What makes weights of logits, 2^(logit · factor - shift): lse · log2(e). A query that sees no key has lse -inf; its logits are all -inf, so
- * any finite shift makes its weights 0 and not NaN. (The f32 lse of a row whose logits are about x makes its weights wrong by a share of
- * 2^-24 · x, which no backward pass from lse avoids.)
+ * What makes weights of logits, 2^(logit · factor - shift): lse · log2(e). The f32 lse of a row whose logits are about x makes its weights wrong by a share of
+ * 2^-24 · x, which no backward pass from lse avoids. Where that is no share any more, and where a query sees no key (lse -inf), the shift makes all weights 0.
  */
-export const shiftOfLse = <M extends number>(lse: Tile<"f32", readonly [M]>): Tile<"f32", readonly [M]> =>
-  tl.where(lse.eq(Number.NEGATIVE_INFINITY), 0, lse.mul(log2e));
+export const shiftOfLse = <M extends number>(lse: Tile<"f32", readonly [M]>): Tile<"f32", readonly [M]> => {
+  const shift = lse.mul(log2e);
+  return tl.where(shift.abs().ge(2 ** 24), Number.POSITIVE_INFINITY, shift);
+};
 
 /** A kernel's variant, parameters and constants. */
 export interface Context {
@@ -77,6 +78,10 @@ export interface ScoreTile<R extends number, W extends number> {
 export interface Scores<R extends number, W extends number> {
   /** logit · factor is the exponent to base 2 in the softmax. Positive. */
   readonly factor: Scalar<"f32">;
+  /** logit · unit is the logit of the softmax: products are not scaled where no function of the logits asks for them. */
+  readonly unit: Scalar<"f32"> | 1;
+  /** As of `LogitTransform`. */
+  readonly moderate: boolean;
   /** Runs `body` over the tiles in which a query sees a key, always in the same order. */
   walk<S extends tl.State>(state: S, body: (tile: ScoreTile<R, W>, state: S) => S): S;
 }
@@ -229,6 +234,8 @@ function makeScores<R extends number, W extends number>(
 
   return {
     factor: transform ? tl.full([], log2e, "f32") : scale.mul(log2e),
+    unit: transform ? 1 : scale,
+    moderate: transform ? transform.moderate === true : true,
     walk: (state, body) =>
       segments.reduce((s, segment) => segment.loop(s, (first, inner) => body(tileAt(segment, first), inner)), state),
   };

@@ -139,7 +139,8 @@ function segmentsOfChain<R extends number>(
   const reachable = at.firstRow?.[side] === undefined ? all : tl.where(first.lt(kept), all, 0);
   const [origin, walked] = range ? [range.from, range.to] : [0, reachable];
   const last = kept.sub(1);
-  const rows = tl.minimum(tl.arange(0, extent).add(first), last);
+  const row = tl.arange(0, extent).add(first);
+  const rows = tl.minimum(row, last);
   const onAxis = <S extends Shape>(index: Tile<"i32", S>): Tile<"i32", S> =>
     tl.maximum(index.minimum(walked as never), origin as never) as Tile<"i32", S>;
   const roundDown = (index: RuntimeIndex) => index.div(step).mul(step);
@@ -158,9 +159,16 @@ function segmentsOfChain<R extends number>(
   const [begin, end] = [bounds[0], bounds.at(-1)];
   const start = range ? range.from : tl.full([], 0, "i32");
   const fullFrom = begin ? roundUp(begin.most) : start;
-  const fullTo = roundDown(end ? end.least : walked);
+  const lastFull = roundDown(end ? end.least : walked);
   const stop = roundUp(end ? end.most : walked);
-  const toEach = end ? end.each : tl.zeros([extent], "i32").add(walked);
+  // No query's lse knows of keys beyond the last: where it is far below 0, their weights would be infinite. So they are hidden.
+  const hidesRows = side === "keys";
+  const ofRow = (there: Tile<"i32", readonly [R]>, beyond: Index) =>
+    hidesRows ? tl.where(row.lt(kept), there, beyond) : there;
+  const fullTo = hidesRows ? tl.where(first.add(extent).le(kept), lastFull, 0) : lastFull;
+  const fromEach = begin && ofRow(begin.each, walked);
+  const lastSeen = end ? end.each : (tl.zeros([extent], "i32").add(walked) as Tile<"i32", readonly [R]>);
+  const toEach = begin ? lastSeen : ofRow(lastSeen, 0);
 
   const segments: Segment<R>[] = [];
   let cursor = begin ? roundDown(begin.least) : start;
@@ -170,7 +178,7 @@ function segmentsOfChain<R extends number>(
       from: i === 0 ? undefined : bounds[spans[0] + i]!.each,
       to: spans[0] + i + 1 === spans[1] ? undefined : bounds[spans[0] + i + 1]!.each,
     }));
-    const seen = full ? { from: undefined, to: undefined } : { from: begin?.each, to: toEach };
+    const seen = full ? { from: undefined, to: undefined } : { from: fromEach, to: toEach };
     segments.push({ full, parts, ...seen, loop });
   };
 

@@ -5,7 +5,7 @@
 import { elementBytes } from "../../ir/index.ts";
 import type { Backend } from "../../runtime/index.ts";
 import { ceilDiv, nextPowerOfTwo } from "../../support/index.ts";
-import { type HeadProblem, type Traits, traitsOf } from "./configuration.ts";
+import { fusesShift, type HeadProblem, type Traits, traitsOf } from "./configuration.ts";
 
 /** How many blocks run at once. Devices do not tell, so a typical one stands for each backend. */
 export const processors: Readonly<Record<Backend, number>> = {
@@ -116,7 +116,7 @@ export function splitConfiguration(problem: HeadProblem, rows: number, whole = f
   const rowBytes = traits.extent * elementBytes[problem.dtype];
   const { most, BLOCK_N, eightWarps = Infinity } = splitTable[problem.backend]({ ...traits, rowBytes, whole });
   const BLOCK_M = Math.min(most, Math.max(countedQueries, nextPowerOfTwo(rows)));
-  return { BLOCK_M, BLOCK_N, ...(BLOCK_M >= eightWarps && { NUM_WARPS: 8 }) };
+  return { BLOCK_M, BLOCK_N, ...(BLOCK_M >= eightWarps && { NUM_WARPS: 8 }), FUSED_SHIFT: fusesShift(problem) };
 }
 
 /** Where pages are no powers of two, tiles lie within pages if they can have at least so many keys; else each row looks its page up. */

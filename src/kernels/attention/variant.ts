@@ -139,6 +139,11 @@ export interface LogitTransform {
   apply(scaled: LogitTile, at: TilePosition, unscaled?: UnscaledLogits): LogitTile;
   /** d apply / d scaled, from what `apply` was given and gave. Missing: 1. */
   slope?(scaled: LogitTile, logits: LogitTile, at: TilePosition, unscaled?: UnscaledLogits): LogitTile;
+  /**
+   * Whether a query's largest logit stays about as close to 0 as q·k · scale is, so that weights may be made as of q·k alone (FUSED_SHIFT, forward.ts).
+   * Default false: any finite logit is right.
+   */
+  readonly moderate?: boolean;
 }
 
 /** Which weights reach the values; the others count in the sum of weights only. */
