@@ -53,7 +53,8 @@ serve(async ({ kernel, target, reference, warmUp, measured, what }: SampleInput)
       times.push(now());
       return value;
     };
-    const traced = lap(definition.trace(options));
+    const { constants, dtypes, facts } = options;
+    const traced = lap(definition.trace({ constants, dtypes, facts }));
     const optimized = lap(optimize(traced));
     // `compile` runs the passes on what it gets; on an optimized kernel that is one round which finds nothing, timed here to be left out.
     lap(optimize(optimized));

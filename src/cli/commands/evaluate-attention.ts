@@ -22,9 +22,10 @@ export function addEvaluateAttention(evaluateCommand: Command): void {
     .option("--head <number>", "from 0", integer, 0)
     .option("--length <tokens>", "of the text", integer, 2048)
     .option("--bins <count>", "rows and columns of the picture, at most", integer, 64)
-    .action((options: Options) =>
-      evaluate(options, {
-        measure: (model, input) => attentionPicture(model, { ...options, ...input }),
+    .action((options: Options) => {
+      const { schemes, layer, head, length, bins } = options;
+      return evaluate(options, {
+        measure: (model, input) => attentionPicture(model, { schemes, layer, head, length, bins, ...input }),
         print({ layer, head, length, trainedLength, pictures }) {
           printTable(
             [`${trainedLength} or more back`, "most for one key", "at key"],
@@ -40,6 +41,6 @@ export function addEvaluateAttention(evaluateCommand: Command): void {
           );
         },
         chart: attentionChart,
-      }),
-    );
+      });
+    });
 }

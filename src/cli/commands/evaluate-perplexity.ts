@@ -19,9 +19,10 @@ export function addEvaluatePerplexity(evaluateCommand: Command): void {
   addCommonOptions(command, "default,linear,dynamic,yarn,rerope,leaky,selfextend");
   addLengthOptions(command, "0,4096,8192,12288")
     .option("--tail <count>", "how many positions at the end of each context are scored", integer, 128)
-    .action((options: Options) =>
-      evaluate(options, {
-        measure: (model, input) => evaluatePerplexity(model, { ...options, ...input }),
+    .action((options: Options) => {
+      const { schemes, lengths, starts, tail } = options;
+      return evaluate(options, {
+        measure: (model, input) => evaluatePerplexity(model, { schemes, lengths, starts, tail, ...input }),
         print({ lengths, tail, starts, rows }) {
           printTable(
             lengths.map(String),
@@ -43,6 +44,6 @@ export function addEvaluatePerplexity(evaluateCommand: Command): void {
               },
             ],
           }),
-      }),
-    );
+      });
+    });
 }

@@ -35,9 +35,11 @@ export function addEvaluateRetrieval(evaluateCommand: Command): void {
       ),
     )
     .addOption(listOption("--names <list>", "with | between, each with the space before it", list, names.join("|")))
-    .action((options: Options) =>
-      evaluate(options, {
-        measure: (model, input) => evaluateRetrieval(model, { ...options, ...input, task: options }),
+    .action((options: Options) => {
+      const { schemes, lengths, starts, fact, questions, names } = options;
+      const asked = { schemes, lengths, starts, task: { fact, questions, names } };
+      return evaluate(options, {
+        measure: (model, input) => evaluateRetrieval(model, { ...asked, ...input }),
         print({ lengths, distances, task, rows }) {
           printTable(
             lengths.map(String),
@@ -67,8 +69,8 @@ export function addEvaluateRetrieval(evaluateCommand: Command): void {
               },
             ],
           }),
-      }),
-    );
+      });
+    });
 }
 
 const percent = (share: number): string => `${Math.round(share * 100)} %`;
