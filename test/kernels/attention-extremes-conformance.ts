@@ -4,9 +4,16 @@
  * they are, and -Infinity alone hides a key.
  */
 import { describe, expect, it } from "vitest";
-import { allowedError, attention, attentionBackward, largestDifference } from "../../src/kernels/index.ts";
+import {
+  allowedError,
+  attention,
+  attentionBackward,
+  largestDifference,
+  pagedAttention,
+} from "../../src/kernels/index.ts";
 import type { Device } from "../../src/runtime/index.ts";
 import { randomValues, roundTo } from "../support/rounding.ts";
+import { sizeOf } from "./attention-errors.ts";
 import { biasShape, make, titleOf, type VariantCase } from "./attention-variants-cases.ts";
 import { argumentsOf, givenOf, type Inputs, inputsOf, read, runOperators } from "./attention-variants-errors.ts";
 import { denseAttention } from "./attention-variants-reference.ts";
@@ -121,6 +128,39 @@ export function describeExtremes(title: string, device: () => Device, { every = 
   describe(`logits of every size on ${title}`, () => {
     const some = cases.filter((_, i) => i % every === 0);
     it.each(some.map((c) => [`${c.levels} ${titleOf(c)}`, c] as const))("bias %s", (_, c) => expectRight(device(), c));
+
+    it("over pages as over tensors, to the bit", async () => {
+      // A tensor of keys is a cache with one page.
+      const [keys, queries] = [48, 2];
+      const normal = (shape: readonly [number, number, number, number], seed: number) =>
+        device().tensor(randomValues("f16", sizeOf(shape), seed), { shape, dtype: "f16" });
+      const [q, k, v] = [normal([1, 4, queries, 16], 1), normal([1, 2, keys, 16], 2), normal([1, 2, keys, 16], 3)];
+      const bias = device().tensor(
+        Float32Array.from({ length: queries * keys }, (_, i) => (i < keys ? lowest : i % 3 === 0 ? -5e9 : -1e10)),
+        { shape: [1, 1, queries, keys], dtype: "f32" },
+      );
+      const shared = { q, bias, splits: 2, returnLse: true };
+      const integers = (shape: readonly number[], value: number) =>
+        device().tensor(Int32Array.of(value), { shape, dtype: "i32" });
+      const pages = {
+        keyCache: k,
+        valueCache: v,
+        contextLengths: integers([1], keys),
+        blockTables: integers([1, 1], 0),
+      };
+      const [expected, { out, lse }] = [
+        attention({ ...shared, k, v }),
+        pagedAttention({ ...shared, causal: false, ...pages }),
+      ];
+      expect(await read(out)).toEqual(await read(expected.out));
+      expect(await read(lse!)).toEqual(await read(expected.lse!));
+      // The first query has the mean of all values.
+      const values = await read(v);
+      for (const e of Array.from({ length: 16 }, (_, i) => i)) {
+        const mean = Array.from({ length: keys }, (_, n) => values[n * 16 + e]!).reduce((a, b) => a + b) / keys;
+        expect(Math.abs((await read(out))[e]! - mean)).toBeLessThanOrEqual(2 ** -10);
+      }
+    });
 
     if (!products) return;
     const [M, N, D] = [5, 40, 16];

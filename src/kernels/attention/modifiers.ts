@@ -37,8 +37,8 @@ export interface VariantArguments {
   /** f32 [Hq]: slope · |distance| is subtracted from the logits (ALiBi); see the helper `alibiSlopes`. No gradient. */
   readonly alibiSlopes?: Tensor;
   /**
-   * [B or 1, Hq or 1, M or 1, N], f16, bf16 or f32, any strides: is added to the logits, after `softcap` and `alibiSlopes`. -Infinity hides a key
-   * (not a large negative number: logits must lie within ±2^30). Not with `cumulativeLengths`.
+   * [B or 1, Hq or 1, M or 1, N], f16, bf16 or f32, any strides: is added to the logits, after `softcap` and `alibiSlopes`. -Infinity hides a key; finite
+   * numbers of any size do not, if all keys of a query have them (docs/variants.md, "Large logits"). Not with `cumulativeLengths`.
    */
   readonly bias?: Tensor;
   /** [Hq], f16, bf16 or f32: for each head a logit that joins the sum of weights and has no value (GPT-OSS). `lse` has it. */
