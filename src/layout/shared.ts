@@ -24,6 +24,8 @@ export interface SwizzleOptions {
   perPhase?: number;
   /** Number of different swizzles: long row `r` exchanges vectors `v` and `v ^ (r % maxPhase)`. 1 (no swizzle) by default. */
   maxPhase?: number;
+  /** Whether the phase is the XOR of all digits of `r` to the base `maxPhase`, so that rows far apart differ too. False by default. */
+  folded?: boolean;
 }
 
 /**
@@ -31,7 +33,7 @@ export interface SwizzleOptions {
  * there are more phases than a row has vectors. A bijection `offset` → tile.
  */
 export function swizzledShared(options: SwizzleOptions): LinearLayout {
-  const { shape, vec = 1, perPhase = 1, maxPhase = 1 } = options;
+  const { shape, vec = 1, perPhase = 1, maxPhase = 1, folded = false } = options;
   const order = options.order ?? rowMajorOrder(shape.length);
   const outs = tileDims(shape);
   const rowLength = order.length > 0 ? shape[order[0]] : 1;
@@ -48,8 +50,9 @@ export function swizzledShared(options: SwizzleOptions): LinearLayout {
     const rowUnit = 1 << shiftOf(outs, order[0]);
     const rowBits = outs[order[0]].bits;
     return Array.from({ length: outs[axis].bits }, (_, bit) => {
-      if (rank !== 1 || bit < first || bit >= first + phaseBits) return unit << bit;
-      const exchanged = vecBits + bit - first;
+      const digit = bit - first;
+      if (rank !== 1 || digit < 0 || maxPhase === 1 || (digit >= phaseBits && !folded)) return unit << bit;
+      const exchanged = vecBits + (digit % phaseBits);
       return (unit << bit) ^ (exchanged < rowBits ? rowUnit << exchanged : unit << (exchanged - rowBits));
     });
   });

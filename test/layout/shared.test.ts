@@ -54,6 +54,7 @@ const swizzles = fc
     vec: fc.constantFrom(1, 4, 8),
     perPhase: fc.constantFrom(1, 2, 4),
     maxPhase: fc.constantFrom(1, 2, 8),
+    folded: fc.boolean(),
     order: fc.constantFrom([1, 0], [0, 1]),
   })
   .map(({ rows, columns, order, ...rest }) => ({ shape: [rows, columns], order, ...rest }))
@@ -65,7 +66,7 @@ describe("swizzled shared memory", () => {
       fc.property(swizzles, (options) => {
         const shared = swizzledShared(options);
         expect(shared.isBijective()).toBe(true);
-        const { shape, order, vec, perPhase, maxPhase } = options;
+        const { shape, order, vec, perPhase, maxPhase, folded } = options;
         const inverse = shared.invert();
         const wrong: number[][] = [];
         for (let i = 0; i < shape[0]; i++)
@@ -74,7 +75,11 @@ describe("swizzled shared memory", () => {
             const rowLength = shape[order[0]];
             const longRow = Math.floor(row / perPhase);
             const vector = Math.floor(((row % perPhase) * rowLength + column) / vec);
-            const place = (vector ^ (longRow % maxPhase)) * vec + (column % vec);
+            let phase = longRow % maxPhase;
+            if (folded && maxPhase > 1)
+              for (let rest = Math.floor(longRow / maxPhase); rest > 0; rest = Math.floor(rest / maxPhase))
+                phase ^= rest % maxPhase;
+            const place = (vector ^ phase) * vec + (column % vec);
             const wanted = longRow * perPhase * rowLength + place;
             if (inverse.coordinates({ dim0: i, dim1: j })[0] !== wanted) wrong.push([i, j]);
           }

@@ -82,16 +82,19 @@ describe("dot in the emulator", () => {
     }
   });
 
-  it("has none in f32 where k is so short that the banks hold several rows at once", () => {
-    for (const shape of [
-      [64, 32, 4],
-      [16, 32, 8],
-      [32, 8, 16],
-      [128, 64, 16],
+  it("has none where k is so short that the banks hold several rows at once", () => {
+    for (const [dtype, shape] of [
+      ["f32", [64, 32, 4]],
+      ["f32", [16, 32, 8]],
+      ["f32", [32, 8, 16]],
+      ["f32", [128, 64, 16]],
+      // By multiply-adds in f32, from vectors of 8.
+      ["f16", [128, 8, 8]],
+      ["f16", [32, 64, 8]],
     ] as const)
       for (const numWarps of [1, 4, 8]) {
-        const launch = { arguments: launchArguments("f32", shape, true) };
-        const { report } = runBoth(dotKernel("f32", shape, true, "ieee"), launch, { numWarps });
+        const launch = { arguments: launchArguments(dtype, shape, true) };
+        const { report } = runBoth(dotKernel(dtype, shape, true, "ieee"), launch, { numWarps });
         expect([shape, numWarps, withoutConflicts(report)]).toEqual([shape, numWarps, true]);
       }
   });

@@ -143,22 +143,25 @@ function depthFastest(writer: LinearLayout, rows: LinearLayout, rowAxis: 0 | 1):
   const depthAxis = 1 - rowAxis;
   const depth = shape[depthAxis]!;
   const bankElements = BANK_CYCLE_BYTES / BYTES;
-  const ofPieces = (vec: number, perPhase: number): LinearLayout => {
+  const ofPieces = (vec: number, perPhase: number, folded = false): LinearLayout => {
     const exchanged = Math.max(depth, Math.min(depth * perPhase, bankElements));
     const maxPhase = Math.min(8, exchanged / vec, Math.max(1, shape[rowAxis]! / perPhase));
-    return swizzledShared({ shape, order: [depthAxis, rowAxis], vec, perPhase, maxPhase });
+    return swizzledShared({ shape, order: [depthAxis, rowAxis], vec, perPhase, maxPhase, folded });
   };
   const reads = rows.sizeOf(REGISTER) * (depth / CHUNK);
   const wavefronts = (memory: LinearLayout): number =>
     writer.sizeOf(REGISTER) * writerWavefronts(writer, memory) +
     reads * bankConflicts(firstChunk(rows, memory, rowAxis), memory, { elementBytes: BYTES, width: CHUNK }).wavefronts;
   const held = vectorWidth(rows, 0, { elementBytes: BYTES, maxBytes: 64 });
+  // Where the banks hold several rows at once, also by as many rows as that, and with rows far apart.
+  const shortRows = depth < bankElements;
   let best = ofPieces(CHUNK, held);
-  for (const perPhase of new Set([held, Math.max(held, bankElements / depth)]))
-    for (let vec = CHUNK; vec === CHUNK || vec < Math.min(depth, bankElements); vec *= 2) {
-      const memory = ofPieces(vec, perPhase);
-      if (wavefronts(memory) < wavefronts(best)) best = memory;
-    }
+  for (const perPhase of shortRows ? [held, bankElements / depth] : [held])
+    for (const folded of shortRows ? [false, true] : [false])
+      for (let vec = CHUNK; vec === CHUNK || vec < Math.min(depth, bankElements); vec *= 2) {
+        const memory = ofPieces(vec, perPhase, folded);
+        if (wavefronts(memory) < wavefronts(best)) best = memory;
+      }
   return best;
 }
 
