@@ -4,6 +4,14 @@ import { adamWKernel, adamWMasterKernel } from "./adamw/kernel.ts";
 import { attentionBackwardDelta, attentionBackwardStatistics } from "./attention/backward.ts";
 import { attentionBiasGradient } from "./attention/bias-gradient.ts";
 import { appendToCacheKernel, copyPagesKernel } from "./attention/cache-kernels.ts";
+import {
+  backwardDeltaConfiguration,
+  backwardKeysConfiguration,
+  backwardQueriesConfiguration,
+  forwardConfiguration,
+  type HeadProblem,
+  traitsOfVariant,
+} from "./attention/configuration.ts";
 import { dense } from "./attention/dense.ts";
 import { withDocuments } from "./attention/documents.ts";
 import { attentionForward } from "./attention/forward.ts";
@@ -24,6 +32,7 @@ import {
   pagedPiecewiseKernel,
   rotatedPagedPiecewiseKernel,
 } from "./attention/paged-operator.ts";
+import { piecewise } from "./attention/piecewise.ts";
 import {
   piecewiseBackwardKeysKernel,
   piecewiseBackwardQueriesKernel,
@@ -35,6 +44,8 @@ import {
   rotatedPiecewiseForwardKernel,
 } from "./attention/piecewise-operator.ts";
 import { attentionSinksGradientKernel } from "./attention/sinks.ts";
+import { splitConfiguration } from "./attention/splits.ts";
+import type { Variant } from "./attention/variant.ts";
 import { withWindow } from "./attention/windows.ts";
 import {
   crossEntropyBackwardInPlaceKernel,
@@ -54,7 +65,7 @@ import { swigluBackwardKernel, swigluKernel } from "./swiglu/kernel.ts";
 export interface LibraryKernel {
   readonly definition: KernelDefinition;
   readonly summary: string;
-  /** A specialisation that users want: what is compiled when nothing is set. */
+  /** A specialisation that users want, what is compiled when nothing is set: of attention, the one that the operator launches on CUDA for f16, head dim 64. */
   readonly example: Specialization;
 }
 
@@ -65,84 +76,151 @@ const entry = (
   constants: Specialization["constants"] = {},
 ): [string, LibraryKernel] => [definition.name, { definition, summary, example: { dtypes, constants } }];
 
-/** More accumulators than 4 warps have registers for. */
-const wide = { NUM_WARPS: 8 };
-/** The same with two terms. */
-const wideTerms = { NUM_WARPS: 8, BLOCK_M: 32 };
+/** What the operators ask about on CUDA for f16 and head dim 64, the dims of the examples. */
+const asked = (variant: Variant) =>
+  ({
+    backend: "cuda",
+    dtype: "f16",
+    headDim: 64,
+    valueDim: 64,
+    ...traitsOfVariant(variant),
+    plain: variant === dense || variant === piecewise,
+  }) as const;
+const turned = { ...asked(piecewise), turned: true, plain: false };
 
-/** Blocks of which many do nothing. */
-const fewRows = { NUM_WARPS: 8, BLOCK_M: 32 };
-
+/** As the operators launch them for many queries. */
+const forward = (problem: HeadProblem) => ({ ...forwardConfiguration(problem, 4096) });
+const backwardQueries = (problem: HeadProblem) => ({ ...backwardQueriesConfiguration(problem) });
+const backwardKeys = (problem: HeadProblem) => ({ ...backwardKeysConfiguration(problem) });
 /** A decoding step: the query heads of a group in one tile. */
-const decoding = { BLOCK_M: 16, PACK_HEADS: true };
+const decoding = (problem: HeadProblem) => ({ ...splitConfiguration(problem, 8), PACK_HEADS: true });
 
 export const libraryKernels: Readonly<Record<string, LibraryKernel>> = Object.fromEntries([
-  entry(attentionForwardKernel, "memory-efficient attention, forward"),
+  entry(attentionForwardKernel, "memory-efficient attention, forward", { T: "f16" }, forward(asked(dense))),
   entry(attentionBackwardStatistics, "what attention's backward kernels need of each row"),
-  entry(attentionBackwardDelta(dense), "a part of that, more exactly for queries of few keys", { T: "f16" }, fewRows),
-  entry(attentionBackwardQueriesKernel, "memory-efficient attention, gradient of the queries", { T: "f16" }, wide),
-  entry(attentionBackwardKeysKernel, "memory-efficient attention, gradients of keys and values", { T: "f16" }, wide),
-  entry(attentionTotalKernel, "the attention that each key gets from all queries"),
-  entry(attentionForward(withWindow(dense)), "attention within a sliding window, forward"),
-  entry(attentionForward(withDocuments(dense)), "attention over packed documents, forward"),
+  entry(
+    attentionBackwardDelta(dense),
+    "a part of that, more exactly for queries of few keys",
+    { T: "f16" },
+    { ...backwardDeltaConfiguration(asked(dense)) },
+  ),
+  entry(
+    attentionBackwardQueriesKernel,
+    "memory-efficient attention, gradient of the queries",
+    { T: "f16" },
+    backwardQueries(asked(dense)),
+  ),
+  entry(
+    attentionBackwardKeysKernel,
+    "memory-efficient attention, gradients of keys and values",
+    { T: "f16" },
+    backwardKeys(asked(dense)),
+  ),
+  entry(
+    attentionTotalKernel,
+    "the attention that each key gets from all queries",
+    { T: "f16" },
+    backwardKeys(asked(dense)),
+  ),
+  entry(
+    attentionForward(withWindow(dense)),
+    "attention within a sliding window, forward",
+    { T: "f16" },
+    forward(asked(withWindow(dense))),
+  ),
+  entry(
+    attentionForward(withDocuments(dense)),
+    "attention over packed documents, forward",
+    { T: "f16" },
+    forward(asked(withDocuments(dense))),
+  ),
   entry(
     attentionBiasGradient(withBias(dense)),
     "gradient of an additive bias of attention",
     { T: "f16", BIAS: "f16" },
-    wide,
+    backwardQueries(asked(withBias(dense))),
   ),
   entry(attentionSinksGradientKernel, "gradient of learned attention sinks", { SINKS: "f32" }),
-  entry(piecewiseForwardKernel, "PiecewiseAttention, forward", { T: "f16" }, wide),
-  entry(piecewiseBackwardQueriesKernel, "PiecewiseAttention, gradients of the queries", { T: "f16" }, wide),
-  entry(piecewiseBackwardKeysKernel, "PiecewiseAttention, gradients of keys and values", { T: "f16" }, wideTerms),
-  entry(piecewiseTotalKernel, "PiecewiseAttention that each key gets from all queries"),
-  entry(rotatedPiecewiseForwardKernel, "PiecewiseAttention, RoPE in the load of queries and keys", { T: "f16" }, wide),
+  entry(piecewiseForwardKernel, "PiecewiseAttention, forward", { T: "f16" }, forward(asked(piecewise))),
+  entry(
+    piecewiseBackwardQueriesKernel,
+    "PiecewiseAttention, gradients of the queries",
+    { T: "f16" },
+    backwardQueries(asked(piecewise)),
+  ),
+  entry(
+    piecewiseBackwardKeysKernel,
+    "PiecewiseAttention, gradients of keys and values",
+    { T: "f16" },
+    backwardKeys(asked(piecewise)),
+  ),
+  entry(
+    piecewiseTotalKernel,
+    "PiecewiseAttention that each key gets from all queries",
+    { T: "f16" },
+    backwardKeys(asked(piecewise)),
+  ),
+  entry(
+    rotatedPiecewiseForwardKernel,
+    "PiecewiseAttention, RoPE in the load of queries and keys",
+    { T: "f16" },
+    forward(turned),
+  ),
   entry(
     rotatedPiecewiseBackwardQueriesKernel,
     "PiecewiseAttention with RoPE in the load, gradient of the queries",
     { T: "f16" },
-    wide,
+    backwardQueries(turned),
   ),
   entry(
     rotatedPiecewiseBackwardKeysKernel,
     "PiecewiseAttention with RoPE in the load, gradients of keys and values",
     { T: "f16" },
-    // With 64 queries ptxas spills 32 bytes in f32.
-    { ...wideTerms, BLOCK_N: 32 },
+    backwardKeys(turned),
   ),
-  entry(attentionSplitKernel, "attention over a part of the keys (flash decoding)", { T: "f16" }, decoding),
-  entry(piecewiseSplitKernel, "PiecewiseAttention over a part of the keys", { T: "f16" }, decoding),
+  entry(
+    attentionSplitKernel,
+    "attention over a part of the keys (flash decoding)",
+    { T: "f16" },
+    decoding(asked(dense)),
+  ),
+  entry(piecewiseSplitKernel, "PiecewiseAttention over a part of the keys", { T: "f16" }, decoding(asked(piecewise))),
   entry(attentionMergeKernel, "what attention gave over parts of the keys, as over all of them"),
   entry(
     pagedAttentionKernel,
     "attention over paged caches, over parts of the keys",
     { T: "f16" },
-    { ...decoding, CAUSAL: false },
+    { ...decoding(asked(dense)), CAUSAL: false },
   ),
   entry(
     packedPagedAttentionKernel,
     "attention over paged caches, queries of many sequences packed, over parts of the keys",
     { T: "f16" },
-    decoding,
+    decoding(asked(dense)),
   ),
   entry(
     packedPagedForwardKernel,
     "attention over paged caches, queries of many sequences packed, in one launch",
     { T: "f16" },
-    { PACK_HEADS: true },
+    decoding(asked(dense)),
   ),
-  entry(pagedForwardKernel, "attention of many queries over paged caches, forward", { T: "f16" }, wide),
+  entry(
+    pagedForwardKernel,
+    "attention of many queries over paged caches, forward",
+    { T: "f16" },
+    forward({ ...asked(dense), plain: false }),
+  ),
   entry(
     pagedPiecewiseKernel,
     "PiecewiseAttention over paged caches",
     { T: "f16" },
-    { ...decoding, BLOCK_N: 32, CAUSAL: false },
+    { ...decoding(asked(piecewise)), CAUSAL: false },
   ),
   entry(
     rotatedPagedPiecewiseKernel,
     "PiecewiseAttention over paged caches, RoPE in the load of queries and keys",
     { T: "f16" },
-    { ...decoding, BLOCK_N: 32, CAUSAL: false },
+    { ...decoding(turned), CAUSAL: false },
   ),
   entry(appendToCacheKernel, "new rows into their slots of a paged cache"),
   entry(copyPagesKernel, "pages of a cache from one layout to another"),
