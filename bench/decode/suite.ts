@@ -40,7 +40,11 @@ interface Problem {
 /** Variants, by the models that decode with them. */
 const variants = {
   "Mistral: window": (of: Variant) => withWindow(of),
-  "Gemma 2: window, cap": (of: Variant) => withSoftcap(withWindow(of)),
+  // With the form of the cap that the operators take up to 50, Gemma 2's.
+  "Gemma 2: window, cap": (of: Variant) => {
+    const capped = withSoftcap(withWindow(of));
+    return { ...capped, constants: { ...capped.constants, LARGE_SOFTCAP: false } };
+  },
   "GPT-OSS: window, sinks": (of: Variant) => withSinks(withWindow(of)),
   "BLOOM: ALiBi": (of: Variant) => withAlibi(of),
 };

@@ -55,7 +55,7 @@ const softcapConstants = {
 /**
  * Logits x become c · tanh(x / c), which stay within ±c (Gemma 2, arXiv 2408.00118). Parameter `softcap`: c, positive.
  *
- * With LARGE_SOFTCAP false as c · (1 - e) / (1 + e), e = 2^(-2 |x| log2(e) / c), with the sign of x: one exponential, one reciprocal and four more
+ * With LARGE_SOFTCAP false as c · (1 - e) / (1 + e), e = 2^(-2 |x| log2(e) / c), with the sign of x: one exponential, one reciprocal and five more
  * instructions, where `tanh` takes 18. What that costs: the error of e, up to 2^-22 of it, is one of c · 2^-23 in the logit even where x is
  * close to 0, where `tanh` has an error in proportion to x.
  */
