@@ -27,7 +27,7 @@ import { type StagedPlace, sharedAddresses } from "./shared.ts";
 import { copyWindow, type Motion } from "./views.ts";
 
 /** The narrowest copy that the hardware has, in bytes. */
-const NARROWEST = 4;
+export const NARROWEST = 4;
 
 /** The elements of a load, one for each register of its layout. */
 export interface CopySource {
@@ -102,7 +102,9 @@ export function planCopy(
   // A register without a copy would keep what was in memory before.
   if (source.masks?.includes(false)) return undefined;
   const pieces: CopyPiece[] = [];
-  for (const { registers } of groupAccesses({ ...source, dtype: source.kind }, emitter.target.maxVectorBytes)) {
+  for (const { registers, copies } of groupAccesses({ ...source, dtype: source.kind }, emitter.target.maxVectorBytes)) {
+    // What lies in one place of global memory but several of the tile would be copied to one of these only.
+    if (copies.some((list) => list.length > 0)) return undefined;
     // A vector in global memory is one in shared memory too, or several.
     let count = registers.length;
     const chunk = (i: number): readonly number[] => registers.slice(i, i + count);

@@ -6,7 +6,15 @@ import { type Operation, shapeOf, type Value } from "../../ir/index.ts";
 import { chooseSwizzle, conversionBetween, type LinearLayout, layoutOfTranspose } from "../../layout/index.ts";
 import { findPrefetches, type Prefetch } from "../../passes/index.ts";
 import { bytesOf } from "./access.ts";
-import { type CopyForm, type CopyPiece, type CopySource, copySource, isCopyable, planCopy } from "./async-copy.ts";
+import {
+  type CopyForm,
+  type CopyPiece,
+  type CopySource,
+  copySource,
+  isCopyable,
+  NARROWEST,
+  planCopy,
+} from "./async-copy.ts";
 import { readsStaged, stagedMemory } from "./dot.ts";
 import type { Element } from "./element.ts";
 import { type Entries, Lookups, lowerSlice } from "./lookups.ts";
@@ -38,6 +46,9 @@ export interface LoopRange {
   readonly to: Element;
   readonly step: Element;
 }
+
+/** So many of the narrowest copies of a tile are made by a thread, where what it copies is read back to registers. */
+const MOST_NARROW_PIECES = 16;
 
 /** Bytes that a thread can load in one go without spilling, beside its accumulators. */
 const MOST_IN_REGISTERS = 64 * 4;
@@ -128,6 +139,9 @@ function describe(lowering: Lowering, loop: Operation, prefetch: Prefetch, range
       if (pieces && !(best && best.pieces.length <= pieces.length)) best = { pieces, bounded, memory };
     }
   if (!best) return undefined;
+  // A tile that goes to registers is better loaded there than copied ahead in little pieces from all over memory.
+  if (!prefetch.direct && best.pieces.filter((piece) => piece.bytes <= NARROWEST).length > MOST_NARROW_PIECES)
+    return undefined;
   const bytes = Math.ceil((bytesOf(kind) << layout.outBits) / SHARED_ALIGNMENT) * SHARED_ALIGNMENT;
   return { prefetch, ...best, layout, bytes, kind };
 }

@@ -36,7 +36,7 @@ const SECTOR_BYTES = 32;
 /** And lies in cache lines of so many. */
 const LINE_BYTES = 128;
 /** Rows of up to so many elements are read again for each user rather than brought to it through shared memory. */
-const REPEATED_ANYWAY = 256;
+const SHORT_ROW = 256;
 
 /** Bytes next to each other in a row (the last axis) that a warp's access reaches: vectors of neighbouring lanes. */
 function contiguousBytes(layout: LinearLayout, dtype: DType): number {
@@ -171,12 +171,17 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
       }
     },
     // A row or column that is spread over tiles: in the layouts of those a thread reads little, and what others read as well. Where it has other
-    // users too, that pays while it is short.
-    isRepeated({ opcode, results: [result] }) {
+    // users too, that pays while it is short. And what is gathered for the result of a dot is gathered where that is.
+    isRepeated(operation) {
+      const {
+        opcode,
+        results: [result],
+      } = operation;
       if (opcode !== "view_load" && opcode !== "load") return false;
+      if (isScattered(operation) && meetsDot(result!)) return true;
       const shape = shapeOf(result!.type);
       const extent = Math.max(...shape);
-      return elementCount(shape) === extent && isSpread(result!, extent <= REPEATED_ANYWAY ? "some" : "every");
+      return elementCount(shape) === extent && isSpread(result!, extent <= SHORT_ROW ? "some" : "every");
     },
     default: plain,
   };
@@ -184,6 +189,15 @@ export function ptxPolicy(kernel: Kernel, target: TargetInfo, numWarps: number):
   /** Whether an access goes to addresses in no order: then no layout is better than the one that they are computed in. */
   function isScattered({ opcode, operands: [pointer] }: Operation): boolean {
     return (opcode === "load" || opcode === "store") && analysis.of(pointer!).contiguity.every((run) => run === 1);
+  }
+
+  /** Whether the value, or what is computed from it element by element, is computed with the result of a dot. */
+  function meetsDot(value: Value): boolean {
+    return usersOf(value).some(
+      ({ opcode, operands, results }) =>
+        ops[opcode].elementwise === true &&
+        (operands.some(({ definition }) => definition?.opcode === "dot") || results.some(meetsDot)),
+    );
   }
 
   function isOnlyMultiplied(value: Value): boolean {
