@@ -6,7 +6,6 @@ import { EmulatedGpu, type LaunchReport } from "../../src/emulator/index.ts";
 import type { Arguments } from "../../src/interpreter/index.ts";
 import { elementBytes } from "../../src/ir/index.ts";
 import { packParameters } from "../../src/runtime/cuda/parameters.ts";
-import { requireForeignForms } from "./foreign-forms.ts";
 
 /** Strides of a tensor without gaps. */
 export const rowMajor = (shape: readonly number[]): number[] =>
@@ -15,16 +14,12 @@ export const rowMajor = (shape: readonly number[]): number[] =>
 const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>
   new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
 
-/**
- * Places tensors in device memory, launches, and copies them back. Tensors that share an array share memory. Every instruction must be one that
- * a kernel of nvcc holds, too.
- */
+/** Places tensors in device memory, launches, and copies them back. Tensors that share an array share memory. */
 export function runEmulated(
   { metadata, source }: CompiledKernel,
   launch: { arguments: Arguments; grid: readonly number[] },
   gpu = new EmulatedGpu(),
 ): LaunchReport {
-  requireForeignForms(source);
   const placed = new Map<ArrayBufferView, bigint>();
   const addresses = new Map<string, bigint>();
   const scalars: Record<string, number | bigint | boolean> = {};

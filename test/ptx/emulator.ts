@@ -1,6 +1,6 @@
 /**
  * @file Runs compiled PTX in the package's own emulator, and beside it in ptxemu where that is built: both must find nothing to report and
- * leave the same bits.
+ * leave the same bits. Every instruction must be one that a fixture of nvcc holds, too.
  */
 import type { CompiledKernel } from "../../src/codegen/metadata.ts";
 import { compilePtx, type PtxOptions } from "../../src/codegen/ptx/index.ts";
@@ -13,6 +13,7 @@ import {
   type StorageArray,
 } from "../../src/interpreter/index.ts";
 import type { Kernel } from "../../src/ir/index.ts";
+import { requireForeignForms } from "../emulator/foreign-forms.ts";
 import { runEmulated } from "../emulator/run.ts";
 import { noPtxemu, type PtxLaunch, runPtxemu } from "./ptxemu.ts";
 
@@ -38,6 +39,7 @@ export function runPtx(
   launch: PtxLaunch,
   { seed }: { readonly seed?: number } = {},
 ): LaunchReport {
+  requireForeignForms(compiled.source);
   const second = copy(launch.arguments);
   const report = runEmulated(compiled, launch);
   if (noPtxemu !== undefined) return report;
