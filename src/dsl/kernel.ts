@@ -43,10 +43,7 @@ export type ConstantValues<C extends Constants> = {
 };
 
 /** The author's advice for a launch, as Triton's `num_warps` and `num_stages`. A target may know better. */
-export interface Hints {
-  readonly numWarps?: number;
-  readonly numStages?: number;
-}
+export type Hints = Kernel["hints"];
 
 /** What one specialisation of a kernel fixes. */
 export interface Specialization {
@@ -165,7 +162,7 @@ class TracedKernel<C extends Constants, P extends ParameterSpecs> implements Ker
   }
 
   #checked(hints: Hints): Hints {
-    const unknown = unknownName(hints, { numWarps: true, numStages: true }, "hint");
+    const unknown = unknownName(hints, { numWarps: true, numStages: true, residentWords: true }, "hint");
     if (unknown !== undefined) this.#fail("HINTS", unknown);
     return hints;
   }

@@ -72,8 +72,14 @@ export interface Kernel {
   readonly constants: Readonly<Record<string, number | string | boolean>>;
   /** Number of programs along x, y, z as grid expressions over `q.shape.0`, scalars and integers; null when the launch gives it. */
   readonly grid: readonly [string, string, string] | null;
-  /** Launch hints of the author (Triton's num_warps, num_stages); a target may have its own opinion. */
-  readonly hints: { readonly numWarps?: number; readonly numStages?: number };
+  /** The author's advice for a launch. A target may have its own opinion. */
+  readonly hints: {
+    /** Triton's num_warps and num_stages. */
+    readonly numWarps?: number;
+    readonly numStages?: number;
+    /** 32-bit registers of a thread for operands of dots that a loop only reads; those beyond are read from shared memory in every turn. */
+    readonly residentWords?: number;
+  };
 }
 
 /** Calls `visit` for every operation in program order, an operation before those of its blocks. */

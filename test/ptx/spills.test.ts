@@ -8,6 +8,9 @@ import { compileShipped, describeShipped, type Shipped } from "../../bench/ptx/s
 import { assemble, describeWithAssembler, noSpills } from "./ptxas.ts";
 
 const f16 = { terms: "dense", dtype: "f16", headDim: 128, causal: true } as const;
+/** Two terms, turned operands and every argument at once; of some, nothing else. */
+const everything = { ...f16, call: "backward", terms: "piecewise", raw: "half" } as const;
+const everythingPaged = { ...everything, call: "paged", arguments: "packedQueriesFull", queries: 64 } as const;
 /** Calls, each with the kernel of which it is about. */
 const sample: readonly (readonly [Shipped, RegExp])[] = [
   [{ ...f16, call: "forward", causal: false }, /forward/],
@@ -31,6 +34,16 @@ const sample: readonly (readonly [Shipped, RegExp])[] = [
   [{ ...f16, call: "backward", terms: "piecewise", arguments: "packedWide" }, /backward_keys/],
   [{ ...f16, call: "paged", terms: "piecewise", raw: "half", queries: 1, group: 8, pageSize: 128 }, /forward/],
   [{ ...f16, call: "paged", queries: 64, group: 8, pageSize: 16, arguments: "packedQueriesFull" }, /forward/],
+  [{ ...everythingPaged, pageSize: 16 }, /forward/],
+  [{ ...everythingPaged, headDim: 256, group: 8, pageSize: 24 }, /forward/],
+  [{ ...everything, headDim: 80 }, /backward_keys/],
+  [{ ...everything, headDim: 50 }, /backward_queries/],
+  [{ ...everything, arguments: "padded", headDim: 256, causal: false }, /backward_keys/],
+  [{ ...everything, arguments: "packedWide", headDim: 256 }, /backward_keys/],
+  [{ ...everything, arguments: "packedWide", headDim: 256 }, /backward_delta/],
+  [{ ...everything, arguments: "packed", dtype: "f32", headDim: 256 }, /backward_keys/],
+  [{ ...everything, arguments: "packedWide", dtype: "f32", headDim: 256 }, /backward_keys/],
+  [{ ...everything, terms: "dense", arguments: "packed", dtype: "f32", headDim: 80 }, /backward_keys/],
 ];
 
 describeWithAssembler("the block sizes of attention on sm_80", () => {

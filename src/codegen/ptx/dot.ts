@@ -36,7 +36,7 @@ import { isHalf, Tile } from "./tile.ts";
 
 /** More 32-bit registers than this are not kept for an operand that a loop only reads: it is loaded again in every turn. */
 const MAX_RESIDENT_WORDS = 32;
-/** Nor more than these for all such operands of a block together. */
+/** Nor more than these, or the author's hint, for all such operands of a block together. */
 const MAX_RESIDENT_WORDS_TOGETHER = 96;
 
 type MmaPlan = Extract<DotPlan, { kind: "mma" }> & { readonly paired?: boolean };
@@ -277,7 +277,7 @@ export function lowerConvert(lowering: Lowering, operation: Operation): Tile | S
   const words = layout.sizeOf("register") * (isHalf(tile.kind) ? 0.5 : 1);
   if (!hoisted || words > MAX_RESIDENT_WORDS) return staged;
   const together = words + lowering.residentWords(operation);
-  if (together > MAX_RESIDENT_WORDS_TOGETHER) return staged;
+  if (together > (lowering.kernel.hints.residentWords ?? MAX_RESIDENT_WORDS_TOGETHER)) return staged;
   lowering.keepResident(operation, together);
   return loadStaged(emitter, staged);
 }

@@ -13,6 +13,7 @@ export interface BlockConfiguration {
   readonly BLOCK_M: number;
   readonly BLOCK_N: number;
   readonly NUM_WARPS?: number;
+  readonly RESIDENT_WORDS?: number;
 }
 
 /** What the block sizes of a kernel depend on. */
@@ -48,6 +49,10 @@ export interface Traits {
   readonly half: boolean;
   /** Plain, with head dims that fill the tiles. */
   readonly lean: boolean;
+  /** Whether tiles have more channels than a head. */
+  readonly padded: boolean;
+  /** Whether a function changes the logits, or dropout the weights. */
+  readonly changed: boolean;
   readonly turned: boolean;
   /** Turned operands, a function of the logits, dropout: two of them or more, whose values and addresses take registers from the tiles. */
   readonly laden: boolean;
@@ -64,10 +69,16 @@ const blocks = (BLOCK_M: number, BLOCK_N: number, NUM_WARPS?: number): BlockConf
 // fragment of k and v that is loaded feeds 2 products of 16 rows), which only lean kernels have registers for; else 8 warps.
 const forwardTable: Table = {
   cuda({ extent, terms, half, lean, turned, laden, wide }) {
-    if (wide) return blocks(32, 32, 8);
-    if (!half) return extent <= 64 ? blocks(64, 64, 8) : extent <= 128 ? blocks(64, 32, 8) : blocks(32, 32 / terms, 8);
+    const full = turned && terms === 2;
+    if (wide) return blocks(32, full && extent > 128 ? 16 : 32, 8);
+    if (!half)
+      return extent <= 64
+        ? blocks(64, full ? 32 : 64, 8)
+        : extent <= 128
+          ? blocks(64, 32, 8)
+          : blocks(32, 32 / terms, 8);
     if (extent <= 64) return blocks(128, 64, lean && terms === 1 ? 4 : 8);
-    if (extent > 128) return blocks(turned && terms === 2 ? 32 : 64, 32 / terms, 8);
+    if (extent > 128) return blocks(full ? 32 : 64, 32 / terms, 8);
     if (terms === 1) return blocks(128, turned && laden ? 32 : 64, lean ? 4 : 8);
     return lean ? blocks(64, 64, 4) : blocks(128, 32, 8);
   },
@@ -80,18 +91,21 @@ const forwardTable: Table = {
 
 /** The kernel of dq: a gradient for each term beside the tiles of scores, weights' gradients and dout. */
 const queriesTable: Table = {
-  cuda({ extent, terms, half, lean, turned, laden, wide }) {
-    if (wide) return turned && terms === 2 ? blocks(16, 16, 8) : blocks(32, 32, 8);
+  cuda({ extent, terms, half, lean, padded, turned, laden, wide }) {
+    if (wide) {
+      if (turned && terms === 2) return blocks(16, 16, 8);
+      return blocks(!half && extent > 128 && terms === 2 ? 16 : 32, 32, 8);
+    }
     const crowded = turned && laden && terms === 2;
     if (!half) {
-      if (extent <= 64) return blocks(64, 64 / terms, 8);
+      if (extent <= 64) return turned && laden ? blocks(32, 32, 8) : blocks(64, 64 / terms, 8);
       return extent <= 128 ? blocks(crowded ? 16 : 32, 32, 8) : blocks(terms === 1 ? 32 : 16, 16, 8);
     }
     // Two gradients of 256 channels and turned operands take the smallest tiles.
     if (extent > 128) return turned && terms === 2 ? blocks(16, 16, 8) : blocks(32, 32, 8);
     if (terms === 1) return blocks(lean ? 128 : 64, turned && laden ? 32 : 64, 8);
     // Rows rather than keys: a row's q and dout stay, and the keys' tiles pass by all of them.
-    if (extent <= 64) return blocks(64, laden ? 32 : 64, 8);
+    if (extent <= 64) return blocks(64, laden || (turned && padded) ? 32 : 64, 8);
     if (turned) return blocks(laden ? 16 : 32, 32, 8);
     return lean ? blocks(64, 32, 8) : blocks(32, 64, 8);
   },
@@ -101,24 +115,33 @@ const queriesTable: Table = {
   cpu: () => blocks(64, 64),
 };
 
+/** Of f32, which the threads multiply: tiles need not fill the tensor cores' fragments. */
+const fewestKeys = blocks(16, 8, 8);
+
 /** The kernel of dk and dv, one gradient more, and that of the column sums. */
 const keysTable: Table = {
-  cuda({ extent, terms, half, lean, turned, laden, wide }) {
+  cuda({ extent, terms, half, lean, changed, turned, laden, wide }) {
     if (wide) {
-      if (terms === 1) return blocks(32, 32, 8);
-      // 32 keys spill at 128 channels, though not at 256.
-      return turned ? blocks(extent <= 128 ? 32 : 16, 16, 8) : blocks(16, extent === 128 ? 16 : 32, 8);
+      const large = !half && extent > 128;
+      if (terms === 1) return blocks(turned && large ? 16 : 32, 32, 8);
+      // 32 keys of 16 bits spill at 128 channels, though not at 256.
+      if (!turned) return blocks(16, extent === 128 || large ? 16 : 32, 8);
+      return large ? blocks(8, 8, 8) : blocks(extent <= 128 ? 32 : 16, 16, 8);
     }
     if (!half) {
-      if (extent <= 64) return blocks(32, 64 / terms, 8);
-      return extent <= 128 ? blocks(32 / terms, turned && laden ? 32 / terms : 32, 8) : blocks(16, 16, 8);
+      const crowded = turned && laden;
+      if (extent <= 64) return blocks(32, crowded ? 32 / terms : 64 / terms, 8);
+      if (extent <= 128) return blocks(32 / terms, crowded ? 16 : 32, 8);
+      return crowded && terms === 2 ? fewestKeys : blocks(16, 16, 8);
     }
     if (extent <= 64) {
       const few = turned && laden;
       return terms === 1 ? blocks(few ? 32 : 64, lean ? 128 : 64, 8) : blocks(32, few ? 32 : 64, 8);
     }
-    // As above.
-    if (extent > 128) return turned && terms === 2 ? blocks(16, 16, 8) : blocks(32, 32, 8);
+    if (extent > 128) {
+      if (turned && terms === 2) return blocks(32, 16, 8);
+      return blocks((turned ? laden : changed && terms === 2) ? 16 : 32, 32, 8);
+    }
     if (terms === 1) return blocks(32, turned && laden ? 32 : 64, 8);
     return laden ? blocks(16, 16, 8) : blocks(turned ? 16 : 32, 32, 8);
   },
@@ -127,14 +150,36 @@ const keysTable: Table = {
   cpu: queriesTable.cpu,
 };
 
+/**
+ * Where operands that stay in registers leave too few for what else a turn needs, and smaller tiles would not help or cost more than reading them again:
+ * for two turned terms of more than 64 channels. Measured with 96, 64, 32 and 0 (docs/cuda.md, "Spills").
+ */
+const residentWords = ({ extent, terms, turned, laden, padded }: Traits): number | undefined => {
+  if (!turned || terms === 1 || extent <= 64) return undefined;
+  return extent > 128 ? 0 : laden || padded ? 32 : undefined;
+};
+
+function blocksOf(table: Table, problem: HeadProblem): BlockConfiguration {
+  return { ...table[problem.backend](traitsOf(problem)), ...ofRegisters(problem) };
+}
+
+/** Of a configuration, what does not depend on the kernel. */
+export function ofRegisters(problem: HeadProblem): Pick<BlockConfiguration, "RESIDENT_WORDS"> {
+  const words = problem.backend === "cuda" ? residentWords(traitsOf(problem)) : undefined;
+  return words === undefined ? {} : { RESIDENT_WORDS: words };
+}
+
 export function traitsOf(problem: HeadProblem): Traits {
   const { dtype, headDim, valueDim, terms = 1, plain = false, turned = false, changes = 0 } = problem;
   const [head, value] = [tileExtent(headDim), tileExtent(valueDim)];
+  const padded = head !== headDim || value !== valueDim;
   return {
     extent: Math.max(head, value),
     terms,
     half: dtype !== "f32",
-    lean: plain && head === headDim && value === valueDim,
+    lean: plain && !padded,
+    padded,
+    changed: changes > 0,
     turned,
     laden: changes + Number(turned) >= 2,
     wide: problem.wideDropout ?? false,
@@ -157,7 +202,7 @@ export function forwardConfiguration(problem: HeadProblem, queries: number): For
   const rows = Math.min(BLOCK_M, Math.max(smallestExtent, nextPowerOfTwo(queries)));
   // Beside tensor cores every instruction counts; elsewhere deciding costs as much as it saves.
   const FUSED_SHIFT = fusesShift(problem);
-  const shared = { BLOCK_N, LAZY_RESCALE: FUSED_SHIFT, FUSED_SHIFT };
+  const shared = { BLOCK_N, LAZY_RESCALE: FUSED_SHIFT, FUSED_SHIFT, ...ofRegisters(problem) };
   if (NUM_WARPS === undefined) return { BLOCK_M: rows, ...shared };
   // Fewer would not have the registers for the keys' addresses, and for turning them.
   const fewest = traits.turned ? NUM_WARPS : 4;
@@ -165,11 +210,11 @@ export function forwardConfiguration(problem: HeadProblem, queries: number): For
 }
 
 /** Block sizes of the kernel of dq. */
-export const backwardQueriesConfiguration = (problem: HeadProblem) => queriesTable[problem.backend](traitsOf(problem));
+export const backwardQueriesConfiguration = (problem: HeadProblem) => blocksOf(queriesTable, problem);
 
 /**
  * Block sizes of the kernel that corrects delta. Few rows, since a block with one row that sees few keys is computed whole; few keys, since each of its
- * tiles has the products of all terms. As that of dq it spills where two terms are turned at D = 256, with every variant at once (docs/cuda.md).
+ * tiles has the products of all terms.
  */
 export function backwardDeltaConfiguration(problem: HeadProblem): BlockConfiguration {
   const { BLOCK_M, BLOCK_N, ...others } = backwardQueriesConfiguration(problem);
@@ -178,7 +223,7 @@ export function backwardDeltaConfiguration(problem: HeadProblem): BlockConfigura
 }
 
 /** Block sizes of the kernel of dk and dv, and of the column sums. */
-export const backwardKeysConfiguration = (problem: HeadProblem) => keysTable[problem.backend](traitsOf(problem));
+export const backwardKeysConfiguration = (problem: HeadProblem) => blocksOf(keysTable, problem);
 
 /** The tile extent that holds `size` channels. */
 export const tileExtent = (size: number): number => Math.max(smallestExtent, nextPowerOfTwo(size));

@@ -67,7 +67,7 @@ export function attentionKernel<
       ...params,
     } as P & Common,
     grid: (p, c) => grid(p, c as never),
-    hints: ({ NUM_WARPS }) => ({ numWarps: NUM_WARPS }),
+    hints: ({ NUM_WARPS, RESIDENT_WORDS }) => ({ numWarps: NUM_WARPS, residentWords: RESIDENT_WORDS }),
     body: (p, c) => body(p, { variant, p, c }, c as never),
   });
   return definition;

@@ -5,7 +5,7 @@
 import { elementBytes } from "../../ir/index.ts";
 import type { Backend } from "../../runtime/index.ts";
 import { ceilDiv, nextPowerOfTwo } from "../../support/index.ts";
-import { fusesShift, type HeadProblem, type Traits, traitsOf } from "./configuration.ts";
+import { fusesShift, type HeadProblem, ofRegisters, type Traits, traitsOf } from "./configuration.ts";
 
 /** How many blocks run at once. Devices do not tell, so a typical one stands for each backend. */
 export const processors: Readonly<Record<Backend, number>> = {
@@ -93,15 +93,15 @@ interface SplitTraits extends Traits {
 const splitTable: Readonly<Record<Backend, (traits: SplitTraits) => SplitBlocks>> = {
   // 16 KiB of keys and as much of values keep enough reads in flight, and leave room for two turns of two blocks in shared memory. Second
   // terms, and cosines and sines where keys are turned, take registers: larger tiles than these spill on sm_80.
-  cuda({ rowBytes, terms, turned, laden, wide, whole }) {
+  cuda({ rowBytes, half, terms, changed, turned, laden, wide, whole }) {
     const full = turned && terms > 1;
     // With 8 warps always.
     if (wide) return splitBlocks(32, full ? 16 : 32, countedQueries);
     if (rowBytes > 256) return splitBlocks(16, rowBytes <= 512 && !turned ? 32 : 16, full ? 16 : undefined);
     if (full && laden && rowBytes > 128) return splitBlocks(32, 16, 32);
-    const BLOCK_N = turned ? 32 : rowBytes <= 128 && terms === 1 ? 128 : 64;
+    const BLOCK_N = turned ? 32 : rowBytes <= 128 && terms === 1 && (half || !changed) ? 128 : 64;
     return rowBytes <= 128 || terms === 1
-      ? splitBlocks(64, BLOCK_N)
+      ? splitBlocks(64, BLOCK_N, changed && terms === 1 && !turned && rowBytes <= 128 ? 64 : undefined)
       : splitBlocks(32, BLOCK_N, full ? (whole ? 16 : 32) : undefined);
   },
   webgpu: ({ extent, wide }) => (wide ? splitBlocks(16, 16) : splitBlocks(64, extent <= 64 ? 32 : 16)),
@@ -116,7 +116,8 @@ export function splitConfiguration(problem: HeadProblem, rows: number, whole = f
   const rowBytes = traits.extent * elementBytes[problem.dtype];
   const { most, BLOCK_N, eightWarps = Infinity } = splitTable[problem.backend]({ ...traits, rowBytes, whole });
   const BLOCK_M = Math.min(most, Math.max(countedQueries, nextPowerOfTwo(rows)));
-  return { BLOCK_M, BLOCK_N, ...(BLOCK_M >= eightWarps && { NUM_WARPS: 8 }), FUSED_SHIFT: fusesShift(problem) };
+  const shared = { FUSED_SHIFT: fusesShift(problem), ...ofRegisters(problem) };
+  return { BLOCK_M, BLOCK_N, ...(BLOCK_M >= eightWarps && { NUM_WARPS: 8 }), ...shared };
 }
 
 /** Where pages are no powers of two, tiles lie within pages if they can have at least so many keys; else each row looks its page up. */

@@ -40,6 +40,8 @@ export const blockConstants = {
   PAD_VALUE: false,
   /** Warps of a program, where a target has warps. */
   NUM_WARPS: 4,
+  /** Registers of a thread for operands of products that a loop only reads. */
+  RESIDENT_WORDS: 96,
 };
 
 export type BlockConstants = BodyConstants<typeof blockConstants>;
