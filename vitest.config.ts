@@ -16,7 +16,8 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     typecheck: { enabled: false },
-    testTimeout: 60_000,
+    // Shaders of gradients take SwiftShader half a minute to compile; other work on the machine may double that.
+    testTimeout: 180_000,
     maxWorkers: 2,
   },
 });
